@@ -1,0 +1,256 @@
+//! `CustomerPipeline`: what runs, when, how wide; and `CustomerPipelineRun`: one execution.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{conditions::ReadyStatus, source::S3Connector};
+
+/// A pipeline: which sources become customers by which policy, where the tables go, and when.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "musubi.dev",
+    version = "v1alpha1",
+    kind = "CustomerPipeline",
+    plural = "customerpipelines",
+    shortname = "cpl",
+    category = "musubi",
+    namespaced,
+    status = "ReadyStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule.cron"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomerPipelineSpec {
+    /// Names of the sources.
+    pub sources: Vec<String>,
+    /// Name of the identity policy; the defaults when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_policy: Option<String>,
+    /// Where the lake is.
+    pub lake: Lake,
+    /// Names of warehouses to load.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warehouses: Vec<String>,
+    /// Names of audiences to deliver.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// When it runs. Without it, on demand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// How wide stages run.
+    #[serde(default)]
+    pub sharding: Sharding,
+    /// What must hold before a version is published.
+    #[serde(default)]
+    pub gates: Gates,
+    /// How long old things are kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// Whether the schedule rests.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// Where a lake is. Exactly one field is set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lake {
+    /// A folder; a relative path starts at the file that holds the resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<String>,
+    /// A prefix in a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Connector>,
+}
+
+/// When a pipeline runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Schedule {
+    /// Cron expression of five fields: `0 4 * * *`.
+    pub cron: String,
+    /// IANA time zone.
+    #[serde(default = "default_zone")]
+    pub time_zone: String,
+    /// What happens when a run is due while one is running.
+    #[serde(default)]
+    pub concurrency_policy: ConcurrencyPolicy,
+    /// Seconds after which a missed start is not made up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting_deadline_seconds: Option<i64>,
+}
+
+fn default_zone() -> String {
+    "Asia/Tokyo".into()
+}
+
+/// What happens when a run is due while one is running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConcurrencyPolicy {
+    /// The new run is skipped.
+    #[default]
+    Forbid,
+    /// The old run is cancelled.
+    Replace,
+    /// The new run waits.
+    Queue,
+}
+
+/// How wide stages run. Results do not depend on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sharding {
+    /// Source bytes for one ingest or clean shard, in MiB.
+    #[serde(default = "default_split")]
+    pub split_mebibytes: u32,
+    /// Shards of match, attach and curate; chosen from the amount of data when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<u32>,
+}
+
+impl Default for Sharding {
+    fn default() -> Self {
+        Self {
+            split_mebibytes: default_split(),
+            shards: None,
+        }
+    }
+}
+
+fn default_split() -> u32 {
+    64
+}
+
+/// What must hold before a version is published. Compared with the version before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Gates {
+    /// Percent by which the rows of a table may fall.
+    #[serde(default = "ten")]
+    pub max_row_drop_percent: f64,
+    /// Percent points by which the share of records that are linked to another may move.
+    #[serde(default = "ten")]
+    pub max_match_rate_change: f64,
+    /// Percent of the known customers that one run may merge into others.
+    #[serde(default = "five")]
+    pub max_merged_percent: f64,
+    /// Percent points by which the empty share of a column may rise.
+    #[serde(default = "twenty")]
+    pub max_null_rise: f64,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            max_row_drop_percent: ten(),
+            max_match_rate_change: ten(),
+            max_merged_percent: five(),
+            max_null_rise: twenty(),
+        }
+    }
+}
+
+fn five() -> f64 {
+    5.0
+}
+fn ten() -> f64 {
+    10.0
+}
+fn twenty() -> f64 {
+    20.0
+}
+
+/// How long old things are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    /// Published versions that stay readable.
+    #[serde(default = "default_versions")]
+    pub versions: u32,
+    /// Days for which superseded versions stay, even when there are more.
+    #[serde(default = "default_days")]
+    pub days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            versions: default_versions(),
+            days: default_days(),
+        }
+    }
+}
+
+fn default_versions() -> u32 {
+    10
+}
+fn default_days() -> u32 {
+    7
+}
+
+/// One execution of a pipeline. Its spec never changes.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "musubi.dev",
+    version = "v1alpha1",
+    kind = "CustomerPipelineRun",
+    plural = "customerpipelineruns",
+    shortname = "cplr",
+    category = "musubi",
+    namespaced,
+    status = "CustomerPipelineRunStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Version",
+        type_ = "integer",
+        json_path = ".status.publishedVersion"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CustomerPipelineRunSpec {
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// The instant the run speaks for (RFC 3339); the moment of its creation when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+    /// Publish although a gate says no: the gates to pass over, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+    /// Whether the run shall stop.
+    #[serde(default)]
+    pub cancel: bool,
+}
+
+/// What a run has done so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CustomerPipelineRunStatus {
+    /// Pending, Running, Complete or Failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Version that the run published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_version: Option<i64>,
+    /// Conditions: `Complete`, `Failed`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
+}

@@ -1,0 +1,125 @@
+//! `run.yaml`: everything a worker must know, resolved and pinned; and the report that a stage gives back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    audience::AudienceSpec, pipeline::CustomerPipelineSpec, policy::IdentityPolicySpec,
+    source::SourceSpec, warehouse::WarehouseSpec,
+};
+
+/// Version of `run.yaml` that this build writes. It reads this one and the one before.
+pub const RUN_FORMAT: u32 = 1;
+
+/// A stage did its work.
+pub const EXIT_DONE: i32 = 0;
+/// This shard can never succeed: a retry is useless, other shards may go on.
+pub const EXIT_SHARD_FAILED: i32 = 42;
+/// The run can never succeed.
+pub const EXIT_RUN_FAILED: i32 = 43;
+
+/// One execution, pinned to its snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Run {
+    /// See [`RUN_FORMAT`].
+    pub format: u32,
+    /// Unique id: names the run's folder in the lake.
+    pub uid: String,
+    /// Name of the pipeline.
+    pub pipeline: String,
+    /// Namespace of the pipeline: part of the lake owner's identity.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// The instant the run speaks for.
+    pub as_of: jiff::Timestamp,
+    /// The pipeline.
+    pub spec: CustomerPipelineSpec,
+    /// Its sources by name.
+    pub sources: BTreeMap<String, SourceSpec>,
+    /// Its identity policy.
+    pub policy: IdentityPolicySpec,
+    /// Its warehouses by name.
+    #[serde(default)]
+    pub warehouses: BTreeMap<String, WarehouseSpec>,
+    /// Its audiences by name.
+    #[serde(default)]
+    pub audiences: BTreeMap<String, AudienceSpec>,
+    /// Gates to pass over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<String>,
+}
+
+fn default_namespace() -> String {
+    "default".into()
+}
+
+/// The stages of a run, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Stage {
+    Plan,
+    Ingest,
+    Clean,
+    Train,
+    Match,
+    Link,
+    Attach,
+    Curate,
+    Publish,
+    Load,
+    Activate,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Plan,
+        Self::Ingest,
+        Self::Clean,
+        Self::Train,
+        Self::Match,
+        Self::Link,
+        Self::Attach,
+        Self::Curate,
+        Self::Publish,
+        Self::Load,
+        Self::Activate,
+    ];
+
+    /// Lower-case name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Ingest => "ingest",
+            Self::Clean => "clean",
+            Self::Train => "train",
+            Self::Match => "match",
+            Self::Link => "link",
+            Self::Attach => "attach",
+            Self::Curate => "curate",
+            Self::Publish => "publish",
+            Self::Load => "load",
+            Self::Activate => "activate",
+        }
+    }
+}
+
+/// What a shard says when it is done: counts only, under 4 kB.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageReport {
+    /// Stage.
+    pub stage: Stage,
+    /// Shard.
+    pub shard: u32,
+    /// Whether the shard had been committed before.
+    pub reused: bool,
+    /// Counts by name: rows, bytes, files, …
+    pub counts: BTreeMap<String, i64>,
+    /// Wall-clock time in milliseconds.
+    pub millis: u64,
+}

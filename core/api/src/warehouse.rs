@@ -1,0 +1,97 @@
+//! `Warehouse`: where curated tables are loaded.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    conditions::ReadyStatus,
+    source::{SecretRef, TlsMode},
+};
+
+/// A warehouse that curated tables are loaded into.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "musubi.dev",
+    version = "v1alpha1",
+    kind = "Warehouse",
+    plural = "warehouses",
+    shortname = "mwh",
+    category = "musubi",
+    namespaced,
+    status = "ReadyStatus",
+    derive = "PartialEq",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WarehouseSpec {
+    /// A SQLite file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlite: Option<SqliteWarehouse>,
+    /// A PostgreSQL database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PostgresWarehouse>,
+    /// Curated tables to load; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
+    /// Whether a load brings everything or what changed.
+    #[serde(default)]
+    pub mode: LoadMode,
+}
+
+/// A SQLite file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SqliteWarehouse {
+    /// Path of the file; a relative path starts at the file that holds the resource.
+    pub path: String,
+}
+
+/// A PostgreSQL database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PostgresWarehouse {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    #[serde(default = "default_port")]
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// Schema that holds the tables; created when absent.
+    #[serde(default = "default_schema")]
+    pub schema: String,
+    /// Secret with the keys `username` and `password`.
+    pub credentials: SecretRef,
+    /// Whether the connection is encrypted.
+    #[serde(default)]
+    pub tls: TlsMode,
+}
+
+fn default_port() -> u16 {
+    5432
+}
+
+fn default_schema() -> String {
+    "musubi".into()
+}
+
+/// What a load brings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadMode {
+    /// Files of the tables that changed since the version loaded last.
+    #[default]
+    Incremental,
+    /// Everything, every time.
+    Full,
+}

@@ -1,0 +1,3 @@
+//! Normalisers, contracts and mappings: from raw rows to clean entities.
+
+pub mod raw;

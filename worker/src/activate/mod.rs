@@ -1,0 +1,1 @@
+//! Evaluates an audience, enforces consent, delivers it.

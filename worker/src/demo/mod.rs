@@ -1,0 +1,1 @@
+//! The seeded world of a bento retailer, its run and its score.

@@ -1,0 +1,9 @@
+//! The worker: the stages of a run, what they read from and write to, and the command line around them.
+
+pub mod activate;
+pub mod cli;
+pub mod demo;
+pub mod report;
+pub mod source;
+pub mod stage;
+pub mod warehouse;

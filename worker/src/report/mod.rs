@@ -1,0 +1,1 @@
+//! The summary on the terminal and the page a person looks at.

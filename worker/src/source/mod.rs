@@ -1,0 +1,1 @@
+//! Connectors and decoders: from listed objects to batches of raw rows.

@@ -1,0 +1,1 @@
+//! Warehouses: typed tables, loads that verify themselves, a ledger.
