@@ -5,6 +5,7 @@
 pub mod audience;
 pub mod conditions;
 pub mod entity;
+pub mod expr;
 pub mod pipeline;
 pub mod policy;
 pub mod run;
