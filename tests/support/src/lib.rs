@@ -1,0 +1,35 @@
+//! Real servers for tests, on free loopback ports, in temporary folders.
+//!
+//! Each server dies with its value, and with the test process however that ends: a small shell
+//! beside it waits for the end of a pipe that only the test process holds open, so even
+//! `kill -9` of the test leaves nothing behind.
+//!
+//! Where binaries are is said by environment variables, set by `cargo xtask test`:
+//! `MUSUBI_PG_BIN` (folder with `initdb` and `postgres`), `MUSUBI_WEED`, `MUSUBI_MOTO`.
+
+mod guard;
+mod postgres;
+pub mod proxy;
+mod s3;
+
+pub use guard::free_port;
+pub use postgres::Postgres;
+pub use s3::{Moto, SeaweedFs};
+
+/// Why a server could not be started; says how to install what is missing.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<std::io::Error> for StartError {
+    fn from(e: std::io::Error) -> Self {
+        Self(e.to_string())
+    }
+}

@@ -1,0 +1,168 @@
+//! A small HTTP proxy that fails requests on purpose, to stand in front of a real storage server.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Answered with this status; the server never sees it.
+    Status(u16),
+    /// Passed on and done, but the answer is this status.
+    DoneBut(u16),
+    /// Never answered: the client runs into its time-out.
+    Silence,
+    /// Passed on and done, then the connection is cut before the answer.
+    Cut,
+}
+
+/// A rule: requests of this method whose path contains this fail so many times.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// `GET`, `PUT`, …
+    pub method: &'static str,
+    /// Part of the path; empty for any.
+    pub path: String,
+    /// How.
+    pub fault: Fault,
+    /// How many times.
+    pub times: u32,
+}
+
+/// The proxy: `http://127.0.0.1:port` in front of a port of this machine. The Host header passes
+/// through unchanged, so signatures made for the proxy's address hold.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rules: Vec<Rule>,
+    seen: Vec<String>,
+}
+
+impl Proxy {
+    /// Starts one. Its threads end with the test process.
+    pub fn start(upstream: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let port = listener.local_addr()?.port();
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                thread::spawn(move || {
+                    let _ = serve(&client, upstream, &state);
+                });
+            }
+        });
+        Ok(Self { port, state })
+    }
+
+    /// `http://127.0.0.1:port`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Adds a rule and forgets which requests were seen.
+    pub fn fail(&self, method: &'static str, path: &str, fault: Fault, times: u32) {
+        let mut s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        s.seen.clear();
+        s.rules.push(Rule {
+            method,
+            path: path.into(),
+            fault,
+            times,
+        });
+    }
+
+    /// Number of requests of this method seen since the last rule.
+    #[must_use]
+    pub fn seen(&self, method: &str) -> usize {
+        let s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        s.seen.iter().filter(|m| *m == method).count()
+    }
+}
+
+fn decide(state: &Mutex<State>, method: &str, path: &str) -> Option<Fault> {
+    let mut s = state.lock().unwrap_or_else(PoisonError::into_inner);
+    s.seen.push(method.to_owned());
+    let rule = s
+        .rules
+        .iter_mut()
+        .find(|r| r.times > 0 && r.method == method && path.contains(&r.path))?;
+    rule.times -= 1;
+    Some(rule.fault)
+}
+
+/// One request per connection: simple, and the client opens another.
+fn serve(client: &TcpStream, upstream: u16, state: &Mutex<State>) -> io::Result<()> {
+    let mut from = BufReader::new(client);
+    let (head, length) = read_head(&mut from)?;
+    let mut first = head.split(' ');
+    let (method, path) = (first.next().unwrap_or(""), first.next().unwrap_or(""));
+    let fault = decide(state, method, path);
+    let mut body = vec![0; length];
+    if head.to_ascii_lowercase().contains("expect: 100-continue") {
+        (&mut &*client).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+    }
+    from.read_exact(&mut body)?;
+    match fault {
+        Some(Fault::Status(status)) => return answer(client, status),
+        Some(Fault::Silence) => {
+            thread::sleep(Duration::from_secs(30));
+            return Ok(());
+        }
+        _ => {}
+    }
+    let server = TcpStream::connect(("127.0.0.1", upstream))?;
+    (&mut &server).write_all(head.as_bytes())?;
+    (&mut &server).write_all(&body)?;
+    let mut reply = Vec::new();
+    (&mut &server).read_to_end(&mut reply)?;
+    match fault {
+        Some(Fault::DoneBut(status)) => answer(client, status),
+        Some(Fault::Cut) => client.shutdown(std::net::Shutdown::Both),
+        _ => (&mut &*client).write_all(&reply),
+    }
+}
+
+fn answer(mut client: &TcpStream, status: u16) -> io::Result<()> {
+    let body = "<Error><Code>Injected</Code><Message>injected fault</Message></Error>";
+    let head = format!(
+        "HTTP/1.1 {status} Injected\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    client.write_all(head.as_bytes())
+}
+
+/// The head, asking the server to close after its answer, and the length of the body.
+fn read_head(from: &mut BufReader<&TcpStream>) -> io::Result<(String, usize)> {
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if from.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(n) = lower.strip_prefix("content-length:") {
+            length = n.trim().parse().map_err(io::Error::other)?;
+        }
+        if lower.starts_with("connection:") {
+            continue;
+        }
+        if line == "\r\n" {
+            head.push_str("Connection: close\r\n\r\n");
+            return Ok((head, length));
+        }
+        head.push_str(&line);
+    }
+}
