@@ -3,11 +3,25 @@
 //! No Kubernetes client, no I/O but reading the files that hold resources.
 
 pub mod audience;
+pub mod catalog;
 pub mod conditions;
 pub mod entity;
 pub mod expr;
+pub mod load;
+pub mod node;
 pub mod pipeline;
 pub mod policy;
+pub mod problem;
+pub mod resource;
 pub mod run;
+mod schema;
+pub mod secrets;
 pub mod source;
+mod validate;
 pub mod warehouse;
+
+pub use catalog::{Catalog, Document};
+pub use load::{load_and_validate, load_paths, load_text};
+pub use problem::{Problem, Problems};
+pub use resource::{Kind, Resource};
+pub use secrets::{SecretError, Secrets};

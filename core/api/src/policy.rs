@@ -65,6 +65,23 @@ pub struct IdentityPolicySpec {
     pub pins: Vec<Pin>,
 }
 
+impl Default for IdentityPolicySpec {
+    fn default() -> Self {
+        Self {
+            identifiers: Vec::new(),
+            match_probability: default_match(),
+            review_probability: default_review(),
+            compare: Vec::new(),
+            max_block_size: default_block(),
+            guards: Guards::default(),
+            survivorship: Vec::new(),
+            source_priority: Vec::new(),
+            pinned_model: None,
+            pins: Vec::new(),
+        }
+    }
+}
+
 fn default_match() -> f64 {
     0.95
 }

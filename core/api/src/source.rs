@@ -523,7 +523,7 @@ pub enum LookupMiss {
 }
 
 /// What columns must be like.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Contract {
     /// Rules for columns.
@@ -544,6 +544,19 @@ pub struct Contract {
     /// When quarantined rows stop the run.
     #[serde(default)]
     pub quarantine_limit: QuarantineLimit,
+}
+
+impl Default for Contract {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            unique: Vec::new(),
+            new_columns: DriftAction::default(),
+            missing_columns: default_missing(),
+            changed_columns: default_changed(),
+            quarantine_limit: QuarantineLimit::default(),
+        }
+    }
 }
 
 fn default_missing() -> DriftAction {

@@ -1,0 +1,66 @@
+//! What neither schema nor CEL can say: references between resources, mappings against the canonical
+//! model, expressions, patterns, formats.
+
+use crate::{
+    catalog::{Catalog, Document},
+    pipeline::CustomerPipelineSpec,
+    problem::Problem,
+    resource::{Kind, Resource},
+};
+
+/// Everything wrong with one resource.
+pub(crate) fn document(catalog: &Catalog, document: &Document) -> Vec<Problem> {
+    match &document.resource {
+        Resource::CustomerPipeline(spec) => references(catalog, document, spec),
+        _ => Vec::new(),
+    }
+}
+
+/// Everything wrong with a pipeline and what it refers to.
+pub(crate) fn pipeline_closure(catalog: &Catalog, pipeline: &Document) -> Vec<Problem> {
+    let mut out = document(catalog, pipeline);
+    let Resource::CustomerPipeline(spec) = &pipeline.resource else {
+        return out;
+    };
+    let named = [
+        (Kind::Source, &spec.sources),
+        (Kind::Warehouse, &spec.warehouses),
+        (Kind::Audience, &spec.audiences),
+    ];
+    let policy = spec
+        .identity_policy
+        .iter()
+        .map(|n| (Kind::IdentityPolicy, n));
+    let all = named
+        .into_iter()
+        .flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)));
+    for (kind, name) in all.chain(policy) {
+        if let Some(found) = catalog.document(kind, name) {
+            out.extend(document(catalog, found));
+        }
+    }
+    out
+}
+
+fn references(catalog: &Catalog, from: &Document, spec: &CustomerPipelineSpec) -> Vec<Problem> {
+    let mut out = Vec::new();
+    let lists = [
+        ("sources", Kind::Source, &spec.sources),
+        ("warehouses", Kind::Warehouse, &spec.warehouses),
+        ("audiences", Kind::Audience, &spec.audiences),
+    ];
+    for (field, kind, names) in lists {
+        for (i, name) in names.iter().enumerate() {
+            let field = format!("spec.{field}[{i}]");
+            if names[..i].contains(name) {
+                out.push(from.problem(&field, format!("`{name}` is listed twice: remove one")));
+            } else {
+                out.extend(catalog.reference(from, &field, kind, name));
+            }
+        }
+    }
+    if let Some(name) = &spec.identity_policy {
+        out.extend(catalog.reference(from, "spec.identityPolicy", Kind::IdentityPolicy, name));
+    }
+    out
+}
