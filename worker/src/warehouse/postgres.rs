@@ -1,0 +1,434 @@
+//! PostgreSQL. Rows come in by COPY into temporary tables; one transaction, under an advisory lock, checks the
+//! ledger again and changes tables, comments, views and ledger together. Readers see either version, whole.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use arrow::datatypes::DataType;
+use bytes::Bytes;
+use futures::{SinkExt as _, TryStreamExt as _};
+use musubi_api::{
+    source::TlsMode,
+    warehouse::{LoadMode, PostgresWarehouse},
+};
+use musubi_lake::Store;
+use tokio_postgres::{Client, GenericClient, NoTls};
+
+use super::{
+    LoadReport, Outcome, Table, TableLoad, Tables, cells,
+    ledger::{Change, Held, Ledger, Staged, Verdict},
+    sql::{self, Dialect, literal, name},
+    sqlite::arrange,
+    sums::{Sums, parse_exact, scale},
+};
+
+const ATTEMPTS: usize = 5;
+/// How many bytes of rows go to the server at once.
+const CHUNK: usize = 256 * 1024;
+
+/// Who connects.
+#[derive(Clone)]
+pub struct Credentials {
+    /// User.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Connects, with the warehouse's schema as the one that names are looked up in.
+///
+/// # Errors
+/// When the server cannot be reached or refuses.
+pub async fn connect(server: &PostgresWarehouse, credentials: &Credentials) -> Result<Client> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&server.host)
+        .port(server.port)
+        .dbname(&server.database)
+        .user(&credentials.username)
+        .password(&credentials.password)
+        .application_name("musubi")
+        .connect_timeout(std::time::Duration::from_secs(30));
+    let failed = || {
+        format!(
+            "connect to PostgreSQL at {}:{}, database {}",
+            server.host, server.port, server.database
+        )
+    };
+    let client = match server.tls {
+        TlsMode::Disable => {
+            let (client, connection) = config.connect(NoTls).await.with_context(failed)?;
+            tokio::spawn(drive(connection));
+            client
+        }
+        TlsMode::Require => {
+            config.ssl_mode(tokio_postgres::config::SslMode::Require);
+            let connector = tokio_postgres_rustls::MakeRustlsConnect::new(tls()?);
+            let (client, connection) = config.connect(connector).await.with_context(failed)?;
+            tokio::spawn(drive(connection));
+            client
+        }
+    };
+    client
+        .batch_execute(&format!(
+            "SET search_path TO {}; SET TIME ZONE 'UTC'",
+            name(&server.schema)
+        ))
+        .await?;
+    Ok(client)
+}
+
+async fn drive<F: Future<Output = Result<(), tokio_postgres::Error>>>(connection: F) {
+    if let Err(error) = connection.await {
+        tracing::debug!(code = ?error.code(), "the connection to PostgreSQL ended");
+    }
+}
+
+fn tls() -> Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        bail!(
+            "no root certificate was found on this machine; install ca-certificates, or set tls: disable on a trusted network"
+        );
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}
+
+pub(super) async fn load(
+    server: &PostgresWarehouse,
+    credentials: &Credentials,
+    mode: LoadMode,
+    store: &Store,
+    tables: &Tables,
+) -> Result<LoadReport> {
+    let mut client = connect(server, credentials).await?;
+    let lock = format!(
+        "SELECT pg_advisory_xact_lock(hashtext({}))",
+        literal(&format!("musubi {}", server.schema))
+    );
+    {
+        let transaction = client.transaction().await?;
+        transaction.batch_execute(&lock).await?;
+        let exists = transaction
+            .query_opt(
+                "SELECT 1 FROM information_schema.schemata WHERE schema_name = $1",
+                &[&server.schema],
+            )
+            .await?;
+        if exists.is_none() {
+            transaction
+                .batch_execute(&format!("CREATE SCHEMA {}", name(&server.schema)))
+                .await?;
+        }
+        transaction
+            .batch_execute(&sql::ledger(Dialect::Postgres))
+            .await?;
+        transaction.commit().await?;
+    }
+    for _ in 0..ATTEMPTS {
+        let ledger = read_ledger(&client).await?;
+        let outcome = match ledger.verdict(tables)? {
+            Verdict::Go => None,
+            Verdict::Unchanged => Some(Outcome::Unchanged),
+            Verdict::Overtaken => Some(Outcome::Overtaken),
+        };
+        if let Some(outcome) = outcome {
+            let version = ledger.version.unwrap_or_default();
+            return Ok(LoadReport {
+                outcome,
+                version,
+                tables: Default::default(),
+            });
+        }
+        if let Some(report) = attempt(&mut client, &lock, mode, store, tables, &ledger).await? {
+            return Ok(report);
+        }
+    }
+    bail!("other loads were faster {ATTEMPTS} times; try again when they are done")
+}
+
+async fn attempt(
+    client: &mut Client,
+    lock: &str,
+    mode: LoadMode,
+    store: &Store,
+    tables: &Tables,
+    ledger: &Ledger,
+) -> Result<Option<LoadReport>> {
+    let mut next_id = ledger.last_id;
+    let mut changes = Vec::new();
+    for table in &tables.tables {
+        let change = ledger.change(table, mode);
+        let staged = stage(client, store, table, &change, &mut next_id)
+            .await
+            .with_context(|| format!("stage table {}", table.name))?;
+        changes.push((table, change, staged));
+    }
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(lock).await?;
+    if read_ledger(&transaction).await? != *ledger {
+        return Ok(None);
+    }
+    let views = sql::views(&tables.tables);
+    if changes.iter().any(|(_, change, _)| change.anew) {
+        for (view, _) in &views {
+            transaction
+                .batch_execute(&format!("DROP VIEW IF EXISTS {}", name(view)))
+                .await?;
+        }
+    }
+    let mut report = LoadReport {
+        outcome: Outcome::Loaded,
+        version: tables.version,
+        tables: Default::default(),
+    };
+    for (table, change, staged) in &changes {
+        let done = swap(&transaction, tables, table, change, staged)
+            .await
+            .with_context(|| format!("swap table {}", table.name))?;
+        report.tables.insert(table.name.clone(), done);
+    }
+    for (view, select) in &views {
+        transaction
+            .batch_execute(&format!(
+                "CREATE OR REPLACE VIEW {} AS {select}",
+                name(view)
+            ))
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(report))
+}
+
+async fn read_ledger(client: &impl GenericClient) -> Result<Ledger> {
+    let mut ledger = Ledger::default();
+    let loads =
+        "SELECT pipeline, version, table_name, digest, shape FROM musubi_loads ORDER BY version";
+    for row in client.query(loads, &[]).await? {
+        let table: String = row.get(2);
+        ledger.pipeline = Some(row.get(0));
+        ledger.version = Some(row.get::<_, i64>(1).cast_unsigned());
+        ledger.digests.insert(table.clone(), row.get(3));
+        ledger.shapes.insert(table, row.get(4));
+    }
+    let files = "SELECT id, table_name, path, sums FROM musubi_files ORDER BY id";
+    for row in client.query(files, &[]).await? {
+        let id = row.get(0);
+        let sums = serde_json::from_str(row.get(3)).context("musubi_files.sums is damaged")?;
+        let held = Held {
+            id,
+            path: row.get(2),
+            sums,
+        };
+        ledger.files.entry(row.get(1)).or_default().push(held);
+        ledger.last_id = ledger.last_id.max(id);
+    }
+    Ok(ledger)
+}
+
+fn staging(table: &Table) -> String {
+    format!("pg_temp.{}", name(&format!("staged_{}", table.name)))
+}
+
+async fn stage(
+    client: &mut Client,
+    store: &Store,
+    table: &Table,
+    change: &Change<'_>,
+    next_id: &mut i64,
+) -> Result<Vec<Staged>> {
+    for field in table.schema.fields() {
+        cells::check(field.name(), field.data_type())?;
+    }
+    let temp = staging(table);
+    let transaction = client.transaction().await?;
+    let create = sql::create(Dialect::Postgres, table);
+    let bare = create.split_once('(').map_or("", |(_, columns)| columns);
+    transaction
+        .batch_execute(&format!(
+            "DROP TABLE IF EXISTS {temp}; CREATE TABLE {temp} ({bare}"
+        ))
+        .await?;
+    let copy = format!("COPY {temp} ({}) FROM STDIN", sql::columns(table));
+    let sink = transaction.copy_in(&copy).await?;
+    futures::pin_mut!(sink);
+    let keys: Vec<bool> = table
+        .schema
+        .fields()
+        .iter()
+        .map(|f| table.key.contains(f.name()))
+        .collect();
+    let mut staged = Vec::new();
+    let mut total = Sums::zero(&table.schema);
+    let mut text = String::new();
+    for file in &change.add {
+        *next_id += 1;
+        let mut sums = Sums::zero(&table.schema);
+        let mut stream = musubi_lake::parquet::stream(store, &file.path, None).await?;
+        while let Some(batch) = stream.try_next().await? {
+            let batch = arrange(table, &batch)?;
+            sums.count(&batch);
+            for row in 0..batch.num_rows() {
+                cells::copy_row(&batch, &keys, row, &mut text);
+                text.push('\t');
+                text.push_str(&next_id.to_string());
+                text.push('\n');
+                if text.len() >= CHUNK {
+                    sink.send(Bytes::from(std::mem::take(&mut text))).await?;
+                }
+            }
+        }
+        if sums.rows != file.rows {
+            bail!(
+                "{}: the manifest says {} rows and the file holds {}",
+                file.path,
+                file.rows,
+                sums.rows
+            );
+        }
+        total.add(&sums);
+        staged.push(Staged {
+            held: Held {
+                id: *next_id,
+                path: file.path.clone(),
+                sums,
+            },
+        });
+    }
+    if !text.is_empty() {
+        sink.send(Bytes::from(text)).await?;
+    }
+    sink.finish().await?;
+    total.verify(&table.name, &measure(&transaction, table, &temp).await?)?;
+    transaction.commit().await?;
+    Ok(staged)
+}
+
+/// Rows and sums as the server sees them.
+async fn measure(client: &impl GenericClient, table: &Table, from: &str) -> Result<Sums> {
+    let mut parts = vec!["count(*)".to_owned()];
+    for field in table.schema.fields() {
+        let numeric = scale(field.data_type()).is_some() || *field.data_type() == DataType::Float64;
+        if numeric {
+            parts.push(format!("coalesce(sum({}), 0)::text", name(field.name())));
+        }
+    }
+    let row = client
+        .query_one(&format!("SELECT {} FROM {from}", parts.join(", ")), &[])
+        .await?;
+    let mut sums = Sums::zero(&table.schema);
+    sums.rows = row.get::<_, i64>(0).cast_unsigned();
+    let mut at = 1;
+    for field in table.schema.fields() {
+        if let Some(scale) = scale(field.data_type()) {
+            sums.exact
+                .insert(field.name().clone(), parse_exact(row.get(at), scale)?);
+        } else if *field.data_type() == DataType::Float64 {
+            sums.float
+                .insert(field.name().clone(), row.get::<_, &str>(at).parse()?);
+        } else {
+            continue;
+        }
+        at += 1;
+    }
+    Ok(sums)
+}
+
+async fn swap(
+    transaction: &impl GenericClient,
+    tables: &Tables,
+    table: &Table,
+    change: &Change<'_>,
+    staged: &[Staged],
+) -> Result<TableLoad> {
+    let (live, temp) = (name(&table.name), staging(table));
+    let mut deleted = 0;
+    if change.anew {
+        transaction.batch_execute(&format!("DROP TABLE IF EXISTS {live}")).await.with_context(|| {
+            format!("the columns of {} changed, so it is made anew; drop the views of your own that read it first", table.name)
+        })?;
+        transaction
+            .batch_execute(&sql::create(Dialect::Postgres, table))
+            .await?;
+        comments(transaction, table).await?;
+    } else if change.keep.is_empty() {
+        deleted = transaction
+            .execute(&format!("DELETE FROM {live}"), &[])
+            .await?;
+    } else {
+        let delete = format!("DELETE FROM {live} WHERE {} = ANY($1)", name(sql::FILE));
+        deleted = transaction.execute(&delete, &[&change.remove]).await?;
+    }
+    let columns = sql::columns(table);
+    let insert = format!("INSERT INTO {live} ({columns}) SELECT {columns} FROM {temp}");
+    let inserted = transaction.execute(&insert, &[]).await?;
+    if change.anew {
+        for index in sql::indexes(table) {
+            transaction.batch_execute(&index).await?;
+        }
+    }
+    transaction
+        .batch_execute(&format!("DROP TABLE {temp}"))
+        .await?;
+    let expected = change.expected(staged)?;
+    expected.verify(&table.name, &measure(transaction, table, &live).await?)?;
+    transaction
+        .execute(
+            "DELETE FROM musubi_files WHERE id = ANY($1)",
+            &[&change.remove],
+        )
+        .await?;
+    for Staged { held } in staged {
+        let sums = serde_json::to_string(&held.sums)?;
+        transaction
+            .execute(
+                "INSERT INTO musubi_files (id, table_name, path, sums) VALUES ($1, $2, $3, $4)",
+                &[&held.id, &table.name, &held.path, &sums],
+            )
+            .await?;
+    }
+    transaction
+        .execute(
+            "INSERT INTO musubi_loads (pipeline, version, table_name, run, rows, digest, shape, loaded_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (pipeline, version, table_name) DO UPDATE SET run = excluded.run, rows = excluded.rows,
+               digest = excluded.digest, shape = excluded.shape, loaded_at = excluded.loaded_at",
+            &[
+                &tables.pipeline,
+                &tables.version.cast_signed(),
+                &table.name,
+                &tables.run,
+                &expected.rows.cast_signed(),
+                &table.digest(),
+                &table.shape(),
+                &jiff::Timestamp::now().to_string(),
+            ],
+        )
+        .await?;
+    Ok(TableLoad {
+        rows: expected.rows,
+        inserted,
+        deleted,
+    })
+}
+
+async fn comments(transaction: &impl GenericClient, table: &Table) -> Result<()> {
+    let live = name(&table.name);
+    let mut sql = format!("COMMENT ON TABLE {live} IS {};", literal(&table.doc));
+    for field in table.schema.fields() {
+        if let Some(comment) = sql::comment(table, field.name()) {
+            sql.push_str(&format!(
+                "COMMENT ON COLUMN {live}.{} IS {};",
+                name(field.name()),
+                literal(&comment)
+            ));
+        }
+    }
+    transaction.batch_execute(&sql).await?;
+    Ok(())
+}

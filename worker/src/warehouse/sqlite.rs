@@ -1,0 +1,401 @@
+//! SQLite, the embedded warehouse: one file, read by anything.
+//!
+//! Staging happens in temporary tables, which lock nobody. The write lock is held for the swap alone.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use arrow::{array::RecordBatch, datatypes::DataType};
+use futures::TryStreamExt as _;
+use musubi_api::warehouse::LoadMode;
+use musubi_lake::Store;
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::runtime::Handle;
+
+use super::{
+    LoadReport, Outcome, Table, TableLoad, Tables, cells,
+    ledger::{Change, Held, Ledger, Staged, Verdict},
+    sql::{self, Dialect, name},
+    sums::{Sums, scale},
+};
+
+/// How often a load begins again because another one was faster.
+const ATTEMPTS: usize = 5;
+
+pub(super) async fn load(
+    path: &str,
+    mode: LoadMode,
+    store: &Store,
+    tables: Tables,
+) -> Result<LoadReport> {
+    let (path, store) = (path.to_owned(), store.clone());
+    let handle = Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let shown = path.clone();
+        blocking(&path, mode, &Files { store, handle }, &tables)
+            .with_context(|| format!("load version {} into {shown}", tables.version))
+    })
+    .await?
+}
+
+/// Reads files of the lake from a thread that may block.
+struct Files {
+    store: Store,
+    handle: Handle,
+}
+
+impl Files {
+    fn each(&self, path: &str, row_group: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        let mut stream =
+            self.handle
+                .block_on(musubi_lake::parquet::stream(&self.store, path, None))?;
+        while let Some(batch) = self.handle.block_on(stream.try_next())? {
+            row_group(batch)?;
+        }
+        Ok(())
+    }
+}
+
+fn blocking(path: &str, mode: LoadMode, files: &Files, tables: &Tables) -> Result<LoadReport> {
+    if let Some(folder) = Path::new(path)
+        .parent()
+        .filter(|f| !f.as_os_str().is_empty())
+    {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("make the folder {}", folder.display()))?;
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(60))?;
+    connection.execute_batch(&sql::ledger(Dialect::Sqlite))?;
+    for _ in 0..ATTEMPTS {
+        let ledger = read_ledger(&connection)?;
+        let outcome = match ledger.verdict(tables)? {
+            Verdict::Go => None,
+            Verdict::Unchanged => Some(Outcome::Unchanged),
+            Verdict::Overtaken => Some(Outcome::Overtaken),
+        };
+        if let Some(outcome) = outcome {
+            let version = ledger.version.unwrap_or_default();
+            return Ok(LoadReport {
+                outcome,
+                version,
+                tables: Default::default(),
+            });
+        }
+        if let Some(report) = attempt(&mut connection, mode, files, tables, &ledger)? {
+            return Ok(report);
+        }
+    }
+    bail!("other loads were faster {ATTEMPTS} times; try again when they are done")
+}
+
+/// Stages and swaps; `None` when the ledger has changed meanwhile.
+fn attempt(
+    connection: &mut Connection,
+    mode: LoadMode,
+    files: &Files,
+    tables: &Tables,
+    ledger: &Ledger,
+) -> Result<Option<LoadReport>> {
+    let mut next_id = ledger.last_id;
+    let mut changes = Vec::new();
+    for table in &tables.tables {
+        let change = ledger.change(table, mode);
+        let staged = stage(connection, files, table, &change, &mut next_id)
+            .with_context(|| format!("stage table {}", table.name))?;
+        changes.push((table, change, staged));
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if read_ledger(&transaction)? != *ledger {
+        return Ok(None);
+    }
+    let views = sql::views(&tables.tables);
+    for (view, _) in &views {
+        transaction.execute_batch(&format!("DROP VIEW IF EXISTS {}", name(view)))?;
+    }
+    let mut report = LoadReport {
+        outcome: Outcome::Loaded,
+        version: tables.version,
+        tables: Default::default(),
+    };
+    for (table, change, staged) in &changes {
+        let done = swap(&transaction, tables, table, change, staged)
+            .with_context(|| format!("swap table {}", table.name))?;
+        report.tables.insert(table.name.clone(), done);
+    }
+    for (view, select) in &views {
+        transaction.execute_batch(&format!("CREATE VIEW {} AS {select}", name(view)))?;
+    }
+    transaction.commit()?;
+    Ok(Some(report))
+}
+
+fn read_ledger(connection: &Connection) -> Result<Ledger> {
+    let mut ledger = Ledger::default();
+    let mut loads = connection.prepare(
+        "SELECT pipeline, version, table_name, digest, shape FROM musubi_loads ORDER BY version",
+    )?;
+    let mut rows = loads.query([])?;
+    while let Some(row) = rows.next()? {
+        let table: String = row.get(2)?;
+        ledger.pipeline = Some(row.get(0)?);
+        ledger.version = Some(row.get::<_, i64>(1)?.cast_unsigned());
+        ledger.digests.insert(table.clone(), row.get(3)?);
+        ledger.shapes.insert(table, row.get(4)?);
+    }
+    let mut files =
+        connection.prepare("SELECT id, table_name, path, sums FROM musubi_files ORDER BY id")?;
+    let mut rows = files.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        let sums = serde_json::from_str(&row.get::<_, String>(3)?)
+            .context("musubi_files.sums is damaged")?;
+        let held = Held {
+            id,
+            path: row.get(2)?,
+            sums,
+        };
+        ledger.files.entry(row.get(1)?).or_default().push(held);
+        ledger.last_id = ledger.last_id.max(id);
+    }
+    Ok(ledger)
+}
+
+fn staging(table: &Table) -> String {
+    name(&format!("staged_{}", table.name))
+}
+
+/// Brings the rows of the new files into a temporary table, and verifies them there.
+fn stage(
+    connection: &mut Connection,
+    files: &Files,
+    table: &Table,
+    change: &Change<'_>,
+    next_id: &mut i64,
+) -> Result<Vec<Staged>> {
+    for field in table.schema.fields() {
+        cells::check(field.name(), field.data_type())?;
+    }
+    let temp = staging(table);
+    let untyped: Vec<_> = table
+        .schema
+        .fields()
+        .iter()
+        .map(|f| name(f.name()))
+        .collect();
+    let placeholders = vec!["?"; untyped.len() + 1].join(", ");
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(&format!(
+        "DROP TABLE IF EXISTS temp.{temp}; CREATE TEMP TABLE {temp} ({}, {})",
+        untyped.join(", "),
+        name(sql::FILE)
+    ))?;
+    let keys: Vec<bool> = table
+        .schema
+        .fields()
+        .iter()
+        .map(|f| table.key.contains(f.name()))
+        .collect();
+    let mut staged = Vec::new();
+    let mut total = Sums::zero(&table.schema);
+    {
+        let mut insert =
+            transaction.prepare(&format!("INSERT INTO temp.{temp} VALUES ({placeholders})"))?;
+        for file in &change.add {
+            *next_id += 1;
+            let id = *next_id;
+            let mut sums = Sums::zero(&table.schema);
+            files.each(&file.path, &mut |batch| {
+                let batch = arrange(table, &batch)?;
+                sums.count(&batch);
+                for row in 0..batch.num_rows() {
+                    for (at, column) in batch.columns().iter().enumerate() {
+                        let absent_key = keys[at]
+                            && column.is_null(row)
+                            && *column.data_type() == DataType::Utf8;
+                        if absent_key {
+                            insert.raw_bind_parameter(at + 1, "")?;
+                        } else {
+                            let cell = cells::sqlite(column.as_ref(), row).with_context(|| {
+                                format!("column {}", table.schema.field(at).name())
+                            })?;
+                            insert.raw_bind_parameter(at + 1, cell)?;
+                        }
+                    }
+                    insert.raw_bind_parameter(batch.num_columns() + 1, id)?;
+                    insert.raw_execute()?;
+                }
+                Ok(())
+            })?;
+            if sums.rows != file.rows {
+                bail!(
+                    "{}: the manifest says {} rows and the file holds {}",
+                    file.path,
+                    file.rows,
+                    sums.rows
+                );
+            }
+            total.add(&sums);
+            staged.push(Staged {
+                held: Held {
+                    id,
+                    path: file.path.clone(),
+                    sums,
+                },
+            });
+        }
+    }
+    total.verify(
+        &table.name,
+        &measure(&transaction, table, &format!("temp.{temp}"))?,
+    )?;
+    transaction.commit()?;
+    Ok(staged)
+}
+
+/// The columns of a batch in the order of the table.
+pub(super) fn arrange(table: &Table, batch: &RecordBatch) -> Result<RecordBatch> {
+    let mut columns = Vec::with_capacity(table.schema.fields().len());
+    for field in table.schema.fields() {
+        let column = batch.column_by_name(field.name()).with_context(|| {
+            format!(
+                "table {}: a file lacks the column {}",
+                table.name,
+                field.name()
+            )
+        })?;
+        columns.push(if column.data_type() == field.data_type() {
+            Arc::clone(column)
+        } else {
+            arrow::compute::cast(column, field.data_type())?
+        });
+    }
+    let schema = arrow::datatypes::Schema::new(
+        table
+            .schema
+            .fields()
+            .iter()
+            .map(|f| f.as_ref().clone().with_nullable(true))
+            .collect::<Vec<_>>(),
+    );
+    Ok(RecordBatch::try_new(Arc::new(schema), columns)?)
+}
+
+/// Rows and sums as SQLite sees them. Sums are taken in two halves, so that none overflows.
+fn measure(connection: &Connection, table: &Table, from: &str) -> Result<Sums> {
+    let mut parts = vec!["count(*)".to_owned()];
+    let mut sums = Sums::zero(&table.schema);
+    for field in table.schema.fields() {
+        let column = name(field.name());
+        if let Some(scale) = scale(field.data_type()) {
+            let one = 10_i64.pow(scale);
+            let units = if scale == 0 {
+                column
+            } else {
+                format!(
+                    "(CASE typeof({column}) WHEN 'integer' THEN {column} * {one} \
+                     ELSE CAST(round({column} * {one}) AS INTEGER) END)"
+                )
+            };
+            parts.push(format!("coalesce(sum({units} / 1000000000), 0)"));
+            parts.push(format!("coalesce(sum({units} % 1000000000), 0)"));
+        } else if *field.data_type() == DataType::Float64 {
+            parts.push(format!("coalesce(sum({column}), 0.0)"));
+        }
+    }
+    connection.query_row(
+        &format!("SELECT {} FROM {from}", parts.join(", ")),
+        [],
+        |row| {
+            let mut at = 1;
+            sums.rows = row.get::<_, i64>(0)?.cast_unsigned();
+            for field in table.schema.fields() {
+                if let Some(sum) = sums.exact.get_mut(field.name()) {
+                    let (high, low): (i64, i64) = (row.get(at)?, row.get(at + 1)?);
+                    *sum = i128::from(high) * 1_000_000_000 + i128::from(low);
+                    at += 2;
+                } else if let Some(sum) = sums.float.get_mut(field.name()) {
+                    *sum = row.get(at)?;
+                    at += 1;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    Ok(sums)
+}
+
+/// Changes one table inside the transaction, verifies it whole, and writes the ledger.
+fn swap(
+    transaction: &Connection,
+    tables: &Tables,
+    table: &Table,
+    change: &Change<'_>,
+    staged: &[Staged],
+) -> Result<TableLoad> {
+    let (live, temp) = (name(&table.name), staging(table));
+    let mut deleted = 0;
+    if change.anew {
+        let create = sql::create(Dialect::Sqlite, table);
+        transaction.execute_batch(&format!("DROP TABLE IF EXISTS main.{live}; {create};"))?;
+    } else if change.keep.is_empty() {
+        deleted = transaction.execute(&format!("DELETE FROM main.{live}"), [])?;
+    } else {
+        let mut delete = transaction.prepare(&format!(
+            "DELETE FROM main.{live} WHERE {} = ?",
+            name(sql::FILE)
+        ))?;
+        for id in &change.remove {
+            deleted += delete.execute([id])?;
+        }
+    }
+    let columns = sql::columns(table);
+    let inserted = transaction.execute(
+        &format!("INSERT INTO main.{live} ({columns}) SELECT {columns} FROM temp.{temp}"),
+        [],
+    )?;
+    if change.anew {
+        for index in sql::indexes(table) {
+            transaction.execute_batch(&index)?;
+        }
+    }
+    transaction.execute_batch(&format!("DROP TABLE temp.{temp}"))?;
+    let expected = change.expected(staged)?;
+    expected.verify(
+        &table.name,
+        &measure(transaction, table, &format!("main.{live}"))?,
+    )?;
+    for id in &change.remove {
+        transaction.execute("DELETE FROM musubi_files WHERE id = ?", [id])?;
+    }
+    for Staged { held } in staged {
+        transaction.execute(
+            "INSERT INTO musubi_files (id, table_name, path, sums) VALUES (?, ?, ?, ?)",
+            params![
+                held.id,
+                table.name,
+                held.path,
+                serde_json::to_string(&held.sums)?
+            ],
+        )?;
+    }
+    transaction.execute(
+        "INSERT OR REPLACE INTO musubi_loads (pipeline, version, table_name, run, rows, digest, shape, loaded_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            tables.pipeline,
+            tables.version.cast_signed(),
+            table.name,
+            tables.run,
+            expected.rows.cast_signed(),
+            table.digest(),
+            table.shape(),
+            jiff::Timestamp::now().to_string()
+        ],
+    )?;
+    Ok(TableLoad {
+        rows: expected.rows,
+        inserted: inserted as u64,
+        deleted: deleted as u64,
+    })
+}
