@@ -1,4 +1,44 @@
 //! Normalisers, contracts and mappings: from raw rows to clean entities.
 
+pub mod address;
+pub mod code;
+pub mod date;
+pub mod email;
+pub mod flag;
+pub mod gender;
+pub mod kana;
+pub mod loyalty;
+pub mod money;
+pub mod name;
+pub mod normalised;
+pub mod phone;
+pub mod postal;
 pub mod raw;
 pub mod schema;
+pub mod text;
+
+pub use normalised::Normalised;
+
+/// Version of all normalisers together: part of the key under which cleaned rows are kept, so that a raised
+/// version cleans again what it touches.
+#[must_use]
+pub fn normalisers_version() -> String {
+    let parts: [(&str, u32); 13] = [
+        ("address", address::VERSION),
+        ("code", code::VERSION),
+        ("date", date::VERSION),
+        ("email", email::VERSION),
+        ("flag", flag::VERSION),
+        ("gender", gender::VERSION),
+        ("kana", kana::VERSION),
+        ("loyalty", loyalty::VERSION),
+        ("money", money::VERSION),
+        ("name", name::VERSION),
+        ("phone", phone::VERSION),
+        ("postal", postal::VERSION),
+        ("text", text::VERSION),
+    ];
+    parts
+        .map(|(kind, version)| format!("{kind}{version}"))
+        .join(".")
+}

@@ -1,0 +1,24 @@
+//! Codes of stores, products, campaigns and coupons.
+
+use crate::text;
+
+/// Version of this normaliser; raised when any result changes.
+pub const VERSION: u32 = 1;
+
+/// Upper case, NFKC, every dash a hyphen, no spaces. Leading zeros stay; empty when nothing was given.
+#[must_use]
+pub fn fold(value: &str) -> String {
+    let folded = text::fold(value);
+    if text::is_blank(&folded) {
+        return String::new();
+    }
+    let mut out = String::with_capacity(folded.len());
+    let mut before = ' ';
+    for c in folded.chars().filter(|c| *c != ' ') {
+        // the long vowel mark belongs to kana (`カード1`) and is a dash elsewhere
+        let dash = text::is_dash(c) && !(c == 'ー' && crate::kana::is_katakana(before));
+        before = if dash { '-' } else { c };
+        out.extend(before.to_uppercase());
+    }
+    out
+}
