@@ -1,0 +1,105 @@
+//! Explanations: why a pair has its probability.
+
+use serde::Serialize;
+
+use crate::compare::COMPARISON;
+use crate::error::IdentityError;
+use crate::features::Features;
+use crate::model::Model;
+use crate::score::{Scorer, probability};
+
+/// Why two records have their probability. Weights are bits (log2).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// Record id.
+    pub left: String,
+    /// Record id.
+    pub right: String,
+    /// First blocking rule that makes the pair; none when no rule does.
+    pub rule: Option<&'static str>,
+    /// Weight before any comparison.
+    pub prior: f64,
+    /// Every comparison that both records have values for.
+    pub comparisons: Vec<Part>,
+    /// What is taken back because the pair agrees as two members of one household would.
+    pub household: f64,
+    /// Sum: the match weight.
+    pub weight: f64,
+    /// Probability that it is one person.
+    pub probability: f64,
+}
+
+/// One comparison's part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Part {
+    /// Comparison.
+    pub comparison: &'static str,
+    /// Level.
+    pub level: &'static str,
+    /// Probability of the level among pairs that are one person.
+    pub m: f64,
+    /// Probability of the level among unrelated pairs.
+    pub u: f64,
+    /// log2(m / u), without the frequency of the value.
+    pub weight: f64,
+    /// What the frequency of this very value adds.
+    pub frequency: f64,
+}
+
+/// Explains a pair of record ids.
+///
+/// # Errors
+/// When a record is not among the features.
+pub fn explain(
+    features: &Features,
+    model: &Model,
+    left: &str,
+    right: &str,
+) -> Result<Explanation, IdentityError> {
+    let index = |id: &str| {
+        features
+            .index_of(id)
+            .ok_or_else(|| IdentityError::UnknownRecord(id.to_owned()))
+    };
+    let (a, b) = (index(left)?, index(right)?);
+    let scorer = Scorer::new(features, model);
+    let levels = scorer.levels(a.min(b), a.max(b));
+    let parts = scorer.parts(a, b, &levels);
+    let comparisons: Vec<Part> = levels
+        .iter()
+        .enumerate()
+        .filter(|(c, level)| **level != 0 && model.comparisons[*c].used)
+        .map(|(c, level)| {
+            let stored = &model.comparisons[c].levels[usize::from(*level) - 1];
+            let bits = scorer.bits(a, b, c, *level);
+            let weight = (stored.m / stored.u).log2();
+            Part {
+                comparison: COMPARISON[c].name,
+                level: COMPARISON[c].levels[usize::from(*level) - 1],
+                m: stored.m,
+                u: stored.u,
+                weight,
+                frequency: f64::from(bits.person - bits.unrelated) - weight,
+            }
+        })
+        .collect();
+    let unrelated = (1.0 - model.lambda_person - model.lambda_household).max(0.01);
+    let prior = (model.lambda_person.max(1e-15) / unrelated).log2();
+    let weight = f64::from(parts.weight());
+    let sum: f64 = prior
+        + comparisons
+            .iter()
+            .map(|p| p.weight + p.frequency)
+            .sum::<f64>();
+    let hubs = model.hubs();
+    Ok(Explanation {
+        left: left.to_owned(),
+        right: right.to_owned(),
+        rule: crate::blocking::first_rule(features, &hubs, a, b),
+        prior,
+        comparisons,
+        household: weight - sum,
+        weight,
+        probability: f64::from(probability(weight as f32)),
+    })
+}

@@ -1,0 +1,46 @@
+//! Guards: named reasons why two records are not joined though something says they should be.
+
+use serde::Serialize;
+
+use crate::compare::{BIRTH, GENDER, GIVEN, Levels};
+use crate::features::{Row, col};
+
+/// Why a link was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guard {
+    /// A steward said never.
+    Pin,
+    /// One of them is a company.
+    Business,
+    /// Same birth date, different given names: twins.
+    Twins,
+    /// Same given name, birth dates far apart: parent and child.
+    ParentAndChild,
+    /// Different given names: members of a family that share a contact.
+    GivenName,
+    /// More values of one identifier than a customer may have.
+    IdentifierLimit,
+    /// The clusters as wholes are more unlike than like: the link was a bridge.
+    Bridge,
+    /// The cluster grew past its bound and its evidence is weak.
+    Size,
+}
+
+/// What tells two records apart as people, whatever contacts they share.
+pub(crate) fn differ(a: &Row, b: &Row, levels: &Levels, birth_conflict: bool) -> Option<Guard> {
+    let business = |r: &Row| r[col::BUSINESS] == 2;
+    if business(a) != business(b) {
+        return Some(Guard::Business);
+    }
+    let other_given = levels[GIVEN] == 7;
+    match levels[BIRTH] {
+        1 if other_given => Some(Guard::Twins),
+        4 | 5 if birth_conflict && levels[GIVEN] != 0 && !other_given => {
+            Some(Guard::ParentAndChild)
+        }
+        4 | 5 if birth_conflict => Some(Guard::GivenName),
+        _ if other_given || levels[GIVEN] == 6 && levels[GENDER] == 2 => Some(Guard::GivenName),
+        _ => None,
+    }
+}

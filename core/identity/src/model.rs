@@ -1,0 +1,161 @@
+//! The model: everything that a score depends on besides the two records. A small JSON file that a
+//! person can read; values of fields appear in it as hashes only.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::blocking::Hubs;
+use crate::compare::{COMPARISON, COMPARISONS, LEVELS};
+use crate::error::IdentityError;
+
+/// Format of the model that this version reads and writes.
+pub const MODEL_FORMAT: u32 = 1;
+
+/// A trained model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// Format; see [`MODEL_FORMAT`].
+    pub format: u32,
+    /// Records that it was trained on.
+    pub records: u64,
+    /// Seed of the samples.
+    pub seed: u64,
+    /// Share of all pairs that are one person.
+    pub lambda_person: f64,
+    /// Share of all pairs that are two members of one household.
+    pub lambda_household: f64,
+    /// Parameters by comparison.
+    pub comparisons: Vec<Parameters>,
+    /// Rules with what they make.
+    pub rules: Vec<RuleStats>,
+    /// What a person should know before trusting it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Parameters of one comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Parameters {
+    /// Comparison.
+    pub comparison: String,
+    /// Whether it takes part; one without data does not.
+    pub used: bool,
+    /// Per level.
+    pub levels: Vec<Level>,
+    /// How far members of one household agree as one person does.
+    pub household: f64,
+    /// Frequency of the values, by hash of the value: the most frequent ones.
+    pub frequencies: BTreeMap<String, f64>,
+    /// Frequency of any other value; 0 when frequencies do not apply.
+    pub default_frequency: f64,
+}
+
+/// One level.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// Name.
+    pub level: String,
+    /// Probability among pairs that are one person.
+    pub m: f64,
+    /// Probability among unrelated pairs.
+    pub u: f64,
+}
+
+/// What a blocking rule makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleStats {
+    /// Rule.
+    pub rule: String,
+    /// Blocks of two and more records.
+    pub blocks: u64,
+    /// Records of the largest block.
+    pub largest: u64,
+    /// Pairs, after refinement; a pair counts in every rule that makes it.
+    pub pairs: u64,
+    /// Keys of blocks that are refined.
+    pub hubs: Vec<u32>,
+}
+
+/// Something to know about a parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// What kind.
+    pub kind: Doubt,
+    /// Comparison, and level where it is about one.
+    pub parameter: String,
+    /// In a sentence.
+    pub message: String,
+}
+
+/// Kinds of doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// Too few pairs: the belief from before the data decides.
+    Starved,
+    /// It still moved when training ended.
+    Unstable,
+    /// It says the opposite of what it should; what was believed before the data is used instead.
+    Implausible,
+}
+
+impl Model {
+    /// Version: a hash of the content.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        format!("m{:016x}", xxh3_128(json.as_bytes()) as u64)
+    }
+
+    /// As JSON that a person can read.
+    ///
+    /// # Errors
+    /// Only when a parameter is no number.
+    pub fn to_json(&self) -> Result<String, IdentityError> {
+        serde_json::to_string_pretty(self).map_err(|e| IdentityError::Model(e.to_string()))
+    }
+
+    /// From JSON.
+    ///
+    /// # Errors
+    /// When it is no model, or one of another format.
+    pub fn from_json(json: &str) -> Result<Self, IdentityError> {
+        let model: Self =
+            serde_json::from_str(json).map_err(|e| IdentityError::Model(e.to_string()))?;
+        let shaped = model.comparisons.len() == COMPARISONS
+            && model
+                .comparisons
+                .iter()
+                .zip(&COMPARISON)
+                .all(|(p, c)| p.comparison == c.name && p.levels.len() == c.levels.len());
+        if model.format != MODEL_FORMAT || !shaped {
+            return Err(IdentityError::Model(format!(
+                "its format is {}, this version reads {MODEL_FORMAT}",
+                model.format
+            )));
+        }
+        Ok(model)
+    }
+
+    pub(crate) fn hubs(&self) -> Hubs {
+        self.rules
+            .iter()
+            .enumerate()
+            .flat_map(|(r, s)| s.hubs.iter().map(move |k| (r as u8, *k)))
+            .collect()
+    }
+
+    /// m or u by comparison and level; level 0 is 1.
+    pub(crate) fn table(&self, of: impl Fn(&Level) -> f64) -> [[f64; LEVELS]; COMPARISONS] {
+        let mut out = [[1.0; LEVELS]; COMPARISONS];
+        for (row, p) in out.iter_mut().zip(&self.comparisons) {
+            if p.used {
+                for (slot, level) in row[1..].iter_mut().zip(&p.levels) {
+                    *slot = of(level);
+                }
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,481 @@
+//! Training without labels: expectation maximisation on counts of agreement patterns.
+//!
+//! m comes from pairs that blocking rules make, each rule a stratum with its own class shares and with the
+//! comparisons it fixes left out (Fellegi and Sunter 1969; Enamorado, Fifield and Imai 2019 for counts).
+//! u comes from random pairs, corrected for the matches among them. The household class has no free
+//! emission of its own: it is a fixed mixture of m and u per comparison, so it cannot drift into matches.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+
+use crate::blocking::{Block, Blocking, Hubs, RULES};
+use crate::compare::{self, COMPARISON, COMPARISONS, LEVELS, Levels};
+use crate::features::Features;
+use crate::model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};
+use crate::policy::Policy;
+
+const SAMPLE_PER_RULE: u64 = 150_000;
+const RANDOM_PAIRS: u64 = 1_000_000;
+/// Pairs that the belief from before the data counts for.
+const BELIEF_M: f64 = 25.0;
+const BELIEF_U: f64 = 1000.0;
+/// Records that the believed frequency counts for.
+const BELIEF_FREQUENCY: f64 = 500.0;
+const TOP_FREQUENCIES: usize = 2000;
+const ROUNDS: usize = 4;
+const ITERATIONS: usize = 25;
+
+type Table = [[f64; LEVELS]; COMPARISONS];
+type Patterns = BTreeMap<Levels, f64>;
+
+struct Stratum {
+    patterns: Patterns,
+    blocked: &'static [usize],
+    share: [f64; 3],
+}
+
+struct Sample {
+    strata: Vec<Stratum>,
+    /// Patterns of pairs under the first rule that makes them, weighted up to all pairs.
+    candidates: Patterns,
+    random: Patterns,
+}
+
+/// Trains a model on the features. Deterministic: same features, policy and seed, same model.
+#[must_use]
+pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
+    let used = used(features, policy);
+    let (rules, hubs) = survey(features, policy);
+    let sample = sample(features, &hubs, seed, &used);
+    let n = features.len() as f64;
+    let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
+    let mut fit = Fit::new(sample, all_pairs);
+    for _ in 0..ROUNDS {
+        for _ in 0..ITERATIONS {
+            fit.step();
+        }
+        fit.settle();
+    }
+    let diagnostics = fit.examine(&used);
+    Model {
+        format: MODEL_FORMAT,
+        records: features.len() as u64,
+        seed,
+        lambda_person: fit.lambda[0],
+        lambda_household: fit.lambda[1],
+        comparisons: (0..COMPARISONS)
+            .map(|c| fit.parameters(features, c, used[c]))
+            .collect(),
+        rules,
+        diagnostics,
+    }
+}
+
+fn used(features: &Features, policy: &Policy) -> [bool; COMPARISONS] {
+    std::array::from_fn(|c| {
+        let comparison = &COMPARISON[c];
+        let wanted = policy.compare.is_empty()
+            || policy
+                .compare
+                .iter()
+                .any(|w| w == comparison.name || comparison.fields.contains(&w.as_str()));
+        let _ = features;
+        wanted
+    })
+}
+
+/// Sizes of all blocks, and the oversized ones.
+fn survey(features: &Features, policy: &Policy) -> (Vec<RuleStats>, Hubs) {
+    let none = Hubs::default();
+    let blocking = Blocking::new(features, &none);
+    let mut hubs = Hubs::default();
+    let mut stats = Vec::new();
+    for (r, rule) in RULES.iter().enumerate() {
+        let blocks = blocking.blocks(r, |_| true);
+        let big: Vec<u32> = blocks
+            .iter()
+            .filter(|b| b.members.len() > policy.max_block_size as usize)
+            .map(|b| b.key)
+            .collect();
+        hubs.extend(big.iter().map(|k| (r as u8, *k)));
+        stats.push(RuleStats {
+            rule: rule.name.to_owned(),
+            blocks: blocks.len() as u64,
+            largest: blocks
+                .iter()
+                .map(|b| b.members.len() as u64)
+                .max()
+                .unwrap_or(0),
+            pairs: 0,
+            hubs: big,
+        });
+    }
+    let blocking = Blocking::new(features, &hubs);
+    for (r, s) in stats.iter_mut().enumerate() {
+        let blocks = blocking.blocks(r, |_| true);
+        s.pairs = blocks.par_iter().map(|b| size(&blocking, b, &hubs)).sum();
+    }
+    (stats, hubs)
+}
+
+fn size(blocking: &Blocking<'_>, block: &Block, hubs: &Hubs) -> u64 {
+    let n = block.members.len() as u64;
+    if !hubs.contains(&(block.rule, block.key)) {
+        return n * (n - 1) / 2;
+    }
+    let mut pairs = 0;
+    blocking.pairs(block, |_, _| pairs += 1);
+    pairs
+}
+
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+fn sample(features: &Features, hubs: &Hubs, seed: u64, used: &[bool; COMPARISONS]) -> Sample {
+    let blocking = Blocking::new(features, hubs);
+    let pattern = |a: u32, b: u32| {
+        let mut levels = compare::levels(
+            features,
+            &features.rows[a as usize],
+            &features.rows[b as usize],
+        );
+        for (l, used) in levels.iter_mut().zip(used) {
+            *l *= u8::from(*used);
+        }
+        levels
+    };
+    let mut candidates = Patterns::new();
+    let mut strata = Vec::new();
+    for (r, rule) in RULES.iter().enumerate() {
+        let mut blocks = blocking.blocks(r, |_| true);
+        blocks.sort_by_key(|b| (mix(seed ^ u64::from(b.key)), b.key));
+        let sizes: Vec<u64> = blocks
+            .par_iter()
+            .map(|b| size(&blocking, b, hubs))
+            .collect();
+        let total: u64 = sizes.iter().sum();
+        let mut taken = 0;
+        let count = sizes
+            .iter()
+            .take_while(|s| {
+                let go = taken < SAMPLE_PER_RULE;
+                if go {
+                    taken += **s;
+                }
+                go
+            })
+            .count();
+        if taken == 0 {
+            continue;
+        }
+        let counted: Vec<HashMap<(Levels, bool), u64>> = blocks[..count]
+            .par_iter()
+            .map(|block| {
+                let mut counts = HashMap::new();
+                blocking.pairs(block, |a, b| {
+                    *counts
+                        .entry((pattern(a, b), blocking.owns(block, a, b)))
+                        .or_default() += 1
+                });
+                counts
+            })
+            .collect();
+        let up = total as f64 / taken as f64;
+        let mut patterns = Patterns::new();
+        for ((levels, first), n) in counted.into_iter().flatten() {
+            *patterns.entry(levels).or_default() += n as f64;
+            if first {
+                *candidates.entry(levels).or_default() += n as f64 * up;
+            }
+        }
+        strata.push(Stratum {
+            patterns,
+            blocked: rule.blocked,
+            share: [0.4, 0.1, 0.5],
+        });
+    }
+    Sample {
+        strata,
+        candidates,
+        random: random(features, seed, pattern),
+    }
+}
+
+fn random(features: &Features, seed: u64, pattern: impl Fn(u32, u32) -> Levels + Sync) -> Patterns {
+    let n = features.len() as u64;
+    let mut out = Patterns::new();
+    if n < 2 {
+        return out;
+    }
+    let all = n * (n - 1) / 2;
+    let pair = |k: u64| -> (u32, u32) {
+        if all <= RANDOM_PAIRS {
+            let b = ((1.0 + (1.0 + 8.0 * k as f64).sqrt()) / 2.0) as u64;
+            let b = if b * (b - 1) / 2 > k { b - 1 } else { b };
+            return ((k - b * (b - 1) / 2) as u32, b as u32);
+        }
+        let (a, b) = (
+            mix(seed.wrapping_add(2 * k)) % n,
+            mix(!seed.wrapping_add(2 * k + 1)) % (n - 1),
+        );
+        (a as u32, (b + u64::from(b >= a)) as u32)
+    };
+    let chunks: Vec<HashMap<Levels, u64>> = (0..all.min(RANDOM_PAIRS).div_ceil(10_000))
+        .into_par_iter()
+        .map(|chunk| {
+            let mut counts = HashMap::new();
+            for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
+                let (a, b) = pair(k);
+                *counts.entry(pattern(a, b)).or_default() += 1;
+            }
+            counts
+        })
+        .collect();
+    for (levels, n) in chunks.into_iter().flatten() {
+        *out.entry(levels).or_default() += n as f64;
+    }
+    out
+}
+
+struct Fit {
+    sample: Sample,
+    all_pairs: f64,
+    m: Table,
+    u: Table,
+    lambda: [f64; 2],
+    /// Expected matching pairs behind m, by comparison.
+    evidence: [f64; COMPARISONS],
+    moved: f64,
+}
+
+fn believed(of: impl Fn(usize) -> &'static [f64]) -> Table {
+    std::array::from_fn(|c| {
+        let mut row = [1.0; LEVELS];
+        row[1..=of(c).len()].copy_from_slice(of(c));
+        row
+    })
+}
+
+impl Fit {
+    fn new(sample: Sample, all_pairs: f64) -> Self {
+        let mut fit = Self {
+            sample,
+            all_pairs,
+            m: believed(|c| COMPARISON[c].m),
+            u: believed(|c| COMPARISON[c].u),
+            lambda: [
+                1.0 / all_pairs.sqrt().max(2.0),
+                0.1 / all_pairs.sqrt().max(2.0),
+            ],
+            evidence: [0.0; COMPARISONS],
+            moved: 0.0,
+        };
+        fit.settle();
+        fit
+    }
+
+    fn posterior(&self, levels: &Levels, blocked: &[usize], share: [f64; 3]) -> [f64; 3] {
+        let mut p = share;
+        for (c, level) in levels.iter().enumerate() {
+            if *level == 0 || blocked.contains(&c) {
+                continue;
+            }
+            let (m, u, h) = (
+                self.m[c][usize::from(*level)],
+                self.u[c][usize::from(*level)],
+                COMPARISON[c].household,
+            );
+            p[0] *= m;
+            p[1] *= h * m + (1.0 - h) * u;
+            p[2] *= u;
+        }
+        let sum: f64 = p.iter().sum();
+        if sum > 0.0 {
+            p.map(|x| x / sum)
+        } else {
+            [0.0, 0.0, 1.0]
+        }
+    }
+
+    /// One expectation and maximisation over all strata.
+    fn step(&mut self) {
+        let mut counts = [[0.0; LEVELS]; COMPARISONS];
+        let mut shares = Vec::new();
+        for stratum in &self.sample.strata {
+            // The shares start from a belief worth a few pairs, so that tiny strata do not fall to an edge.
+            let mut classes = [2.0, 0.5, 2.5];
+            for (levels, n) in &stratum.patterns {
+                let p = self.posterior(levels, stratum.blocked, stratum.share);
+                for (slot, p) in classes.iter_mut().zip(p) {
+                    *slot += n * p;
+                }
+                for (c, level) in levels.iter().enumerate() {
+                    if *level != 0 && !stratum.blocked.contains(&c) {
+                        counts[c][usize::from(*level)] += n * p[0];
+                    }
+                }
+            }
+            let total: f64 = classes.iter().sum();
+            shares.push(classes.map(|x| x / total));
+        }
+        for (stratum, share) in self.sample.strata.iter_mut().zip(shares) {
+            stratum.share = share;
+        }
+        self.moved = 0.0;
+        for (c, row) in counts.iter().enumerate() {
+            let total: f64 = row.iter().sum();
+            self.evidence[c] = total;
+            for (l, belief) in COMPARISON[c].m.iter().enumerate() {
+                let next = (row[l + 1] + BELIEF_M * belief) / (total + BELIEF_M);
+                self.moved = self.moved.max((next - self.m[c][l + 1]).abs());
+                self.m[c][l + 1] = next;
+            }
+        }
+    }
+
+    /// Shares of the classes among all pairs, then u without the related pairs among the random ones.
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            let share = [
+                self.lambda[0],
+                self.lambda[1],
+                1.0 - self.lambda[0] - self.lambda[1],
+            ];
+            let (mut person, mut household) = (0.1, 0.05);
+            for (levels, n) in &self.sample.candidates {
+                let p = self.posterior(levels, &[], share);
+                person += n * p[0];
+                household += n * p[1];
+            }
+            self.lambda = [
+                (person / self.all_pairs).min(0.5),
+                (household / self.all_pairs).min(0.3),
+            ];
+        }
+        let share = [
+            self.lambda[0],
+            self.lambda[1],
+            1.0 - self.lambda[0] - self.lambda[1],
+        ];
+        let mut counts = [[0.0; LEVELS]; COMPARISONS];
+        for (levels, n) in &self.sample.random {
+            let p = self.posterior(levels, &[], share);
+            for (c, level) in levels.iter().enumerate() {
+                if *level != 0 {
+                    counts[c][usize::from(*level)] += n * p[2];
+                }
+            }
+        }
+        for (c, row) in counts.iter().enumerate() {
+            let total: f64 = row.iter().sum();
+            for (l, belief) in COMPARISON[c].u.iter().enumerate() {
+                self.u[c][l + 1] = (row[l + 1] + BELIEF_U * belief) / (total + BELIEF_U);
+            }
+        }
+    }
+
+    /// Finds what should not be trusted, and puts the belief back where a parameter is implausible.
+    fn examine(&mut self, used: &[bool; COMPARISONS]) -> Vec<Diagnostic> {
+        let mut out = Vec::new();
+        for (c, comparison) in COMPARISON.iter().enumerate().filter(|(c, _)| used[*c]) {
+            let mut say = |kind, message: String| {
+                out.push(Diagnostic {
+                    kind,
+                    parameter: comparison.name.to_owned(),
+                    message,
+                })
+            };
+            if self.evidence[c] < 30.0 {
+                say(
+                    Doubt::Starved,
+                    format!(
+                        "about {:.0} matching pairs tell of it; the belief from before the data weighs {BELIEF_M}",
+                        self.evidence[c]
+                    ),
+                );
+            }
+            let last = comparison.levels.len();
+            if self.m[c][1] <= self.u[c][1] || self.m[c][last] >= self.u[c][last] {
+                say(Doubt::Implausible, "agreement spoke against a match, or disagreement for one; the belief from before the data is used".to_owned());
+                for l in 1..=last {
+                    self.m[c][l] = comparison.m[l - 1];
+                    self.u[c][l] = comparison.u[l - 1];
+                }
+            }
+        }
+        if self.moved > 0.001 {
+            out.push(Diagnostic {
+                kind: Doubt::Unstable,
+                parameter: "m".to_owned(),
+                message: format!(
+                    "a parameter still moved by {:.4} at the last iteration",
+                    self.moved
+                ),
+            });
+        }
+        out
+    }
+
+    fn parameters(&self, features: &Features, c: usize, used: bool) -> Parameters {
+        let comparison = &COMPARISON[c];
+        let (frequencies, default_frequency) = frequencies(features, c);
+        Parameters {
+            comparison: comparison.name.to_owned(),
+            used,
+            levels: comparison
+                .levels
+                .iter()
+                .enumerate()
+                .map(|(l, name)| Level {
+                    level: (*name).to_owned(),
+                    m: self.m[c][l + 1],
+                    u: self.u[c][l + 1],
+                })
+                .collect(),
+            household: comparison.household,
+            frequencies,
+            default_frequency,
+        }
+    }
+}
+
+/// Frequencies of the values behind full agreement, by hash: the most frequent ones, and one for the rest.
+fn frequencies(features: &Features, comparison: usize) -> (BTreeMap<String, f64>, f64) {
+    let mut counts: HashMap<u64, u64> = HashMap::new();
+    for row in &features.rows {
+        let term = compare::term(features, row, comparison);
+        if term != 0 {
+            *counts.entry(term).or_default() += 1;
+        }
+    }
+    if counts.is_empty() {
+        return (BTreeMap::new(), 0.0);
+    }
+    let total: u64 = counts.values().sum();
+    let belief = COMPARISON[comparison].u[0] * BELIEF_FREQUENCY;
+    let share = |n: f64| (n + belief) / (total as f64 + BELIEF_FREQUENCY);
+    let mut top: Vec<(u64, u64)> = counts.into_iter().collect();
+    top.sort_unstable_by_key(|(hash, n)| (std::cmp::Reverse(*n), *hash));
+    let rest = top.split_off(
+        top.iter()
+            .take(TOP_FREQUENCIES)
+            .take_while(|t| t.1 > 2)
+            .count(),
+    );
+    let mean = if rest.is_empty() {
+        1.0
+    } else {
+        rest.iter().map(|r| r.1).sum::<u64>() as f64 / rest.len() as f64
+    };
+    (
+        top.into_iter()
+            .map(|(hash, n)| (format!("{hash:016x}"), share(n as f64)))
+            .collect(),
+        share(mean),
+    )
+}
