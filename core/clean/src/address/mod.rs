@@ -1,5 +1,10 @@
 //! Postal addresses, split into their parts.
 
+mod gazetteer;
+mod international;
+mod japanese;
+mod numerals;
+
 use crate::{normalised::Normalised, text};
 
 /// Version of this normaliser; raised when any result changes.
@@ -22,14 +27,35 @@ pub struct Address {
     pub building: String,
 }
 
-/// An address of a country (ISO 3166 alpha-2, any case). Invalid when prefecture, city or town of a Japanese address are not found.
+impl Address {
+    /// The address in one line, as its country writes it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let place = format!("{}{}{}", self.prefecture, self.city, self.town);
+        if place.chars().any(crate::name::is_japanese) {
+            let line = format!("{place}{} {}", self.block, self.building);
+            return line.trim_end().to_owned();
+        }
+        let street = format!("{} {}", self.block, self.town);
+        [street.trim(), &self.building, &self.city, &self.prefecture]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+/// An address of a country (ISO 3166 alpha-2, any case). A Japanese one is invalid when its city or town is not
+/// known; one of another country when it has no street. Addresses in Japanese writing are read as Japanese whatever the country.
 #[must_use]
-pub fn normalise(value: &str, _country: &str) -> Normalised<Address> {
+pub fn normalise(value: &str, country: &str) -> Normalised<Address> {
     let Some(folded) = text::present(value) else {
         return Normalised::absent();
     };
-    Normalised::invalid(Address {
-        building: folded,
-        ..Address::default()
-    })
+    if folded.chars().any(crate::name::is_japanese)
+        || (country.eq_ignore_ascii_case("jp") && !folded.is_ascii())
+    {
+        return japanese::split(&folded);
+    }
+    international::split(&folded)
 }

@@ -106,6 +106,11 @@ pub fn key(value: &str) -> String {
         .collect()
 }
 
+/// The everyday form of one kanji.
+pub(crate) fn plain_kanji(c: char) -> char {
+    variants::plain(c)
+}
+
 /// Whether a character belongs to Japanese writing.
 #[must_use]
 pub const fn is_japanese(c: char) -> bool {

@@ -1,0 +1,222 @@
+//! The cities and towns of Japan, embedded (see `data/NOTICE`), decoded at the first address.
+
+use std::sync::OnceLock;
+
+use hashbrown::HashMap;
+
+use super::numerals;
+use crate::name;
+
+static PACKED: &[u8] = include_bytes!("../../data/towns.tsv.zst");
+
+/// Most characters of a city's name, district included.
+const LONGEST_CITY: usize = 16;
+/// Most characters of a town's name that are tried.
+const LONGEST_TOWN: usize = 24;
+
+/// All cities, found by the beginning of a text.
+pub(super) struct Gazetteer {
+    cities: Vec<City>,
+    by_key: HashMap<String, Vec<usize>>,
+    prefectures: Vec<&'static str>,
+}
+
+/// A city (or ward, or town of a district) and its towns.
+pub(super) struct City {
+    pub(super) prefecture: &'static str,
+    pub(super) name: &'static str,
+    line: &'static str,
+    towns: OnceLock<HashMap<String, Town>>,
+}
+
+/// A town.
+pub(super) struct Town {
+    /// Its name with numerals in kanji.
+    pub(super) name: String,
+    /// Whether it is divided into chome.
+    pub(super) has_chome: bool,
+}
+
+/// A piece of the input: how it is compared, and where it ends.
+pub(super) struct Unit {
+    key: String,
+    end: usize,
+}
+
+/// The gazetteer.
+pub(super) fn get() -> &'static Gazetteer {
+    static GAZETTEER: OnceLock<Gazetteer> = OnceLock::new();
+    GAZETTEER.get_or_init(|| Gazetteer::read(unpack()))
+}
+
+/// The embedded table as text; it lives as long as the program. A damaged table would be a damaged program: it reads as empty
+/// and a test would fail.
+fn unpack() -> &'static str {
+    let bytes = zstd::decode_all(PACKED).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default().leak()
+}
+
+impl Gazetteer {
+    fn read(table: &'static str) -> Self {
+        let mut cities = Vec::new();
+        let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut prefectures = Vec::new();
+        for row in table.lines() {
+            let mut parts = row.splitn(3, '\t');
+            let (Some(prefecture), Some(name)) = (parts.next(), parts.next()) else {
+                continue;
+            };
+            let index = cities.len();
+            by_key.entry(key(name)).or_default().push(index);
+            // towns and villages are written without their district too
+            if let Some((_, short)) = name
+                .split_once('郡')
+                .filter(|(_, short)| short.ends_with(['町', '村']))
+            {
+                by_key.entry(key(short)).or_default().push(index);
+            }
+            if !prefectures.contains(&prefecture) {
+                prefectures.push(prefecture);
+            }
+            cities.push(City {
+                prefecture,
+                name,
+                line: parts.next().unwrap_or(""),
+                towns: OnceLock::new(),
+            });
+        }
+        Self {
+            cities,
+            by_key,
+            prefectures,
+        }
+    }
+
+    /// The prefecture that a text begins with, and what follows.
+    pub(super) fn prefecture<'a>(&self, text: &'a str) -> Option<(&'static str, &'a str)> {
+        self.prefectures
+            .iter()
+            .find_map(|prefecture| Some((*prefecture, text.strip_prefix(prefecture)?)))
+    }
+
+    /// The prefecture whose name without its last character a text begins with.
+    pub(super) fn short_prefecture<'a>(&self, text: &'a str) -> Option<(&'static str, &'a str)> {
+        self.prefectures.iter().find_map(|prefecture| {
+            let short = prefecture.trim_end_matches(['都', '府', '県']);
+            Some((*prefecture, text.strip_prefix(short)?))
+        })
+    }
+
+    /// Cities that a text may begin with, longest name first, each with what follows.
+    pub(super) fn cities<'a>(
+        &self,
+        text: &'a str,
+        prefecture: Option<&str>,
+    ) -> Vec<(&City, &'a str)> {
+        let units = units(text);
+        let mut found = Vec::new();
+        for (key, end) in prefixes(&units, LONGEST_CITY) {
+            for &index in self.by_key.get(&key).into_iter().flatten() {
+                let city = &self.cities[index];
+                if prefecture.is_none_or(|wanted| wanted == city.prefecture) {
+                    found.push((city, &text[end..]));
+                }
+            }
+        }
+        found
+    }
+}
+
+impl City {
+    fn towns(&self) -> &HashMap<String, Town> {
+        self.towns.get_or_init(|| {
+            let names = self.line.split('\t').filter(|name| !name.is_empty());
+            names
+                .map(|entry| {
+                    let name = entry.strip_suffix('+').unwrap_or(entry);
+                    let town = Town {
+                        name: numerals::digits_to_kanji(name),
+                        has_chome: name.len() < entry.len(),
+                    };
+                    (key(name), town)
+                })
+                .collect()
+        })
+    }
+
+    /// The town with the longest name that a text begins with, and what follows. `町` at its end may be left out before a number.
+    pub(super) fn town<'a>(&self, text: &'a str) -> Option<(&Town, &'a str)> {
+        let units = units(text);
+        let towns = self.towns();
+        let candidates = prefixes(&units, LONGEST_TOWN);
+        let exact = candidates
+            .iter()
+            .find_map(|(key, end)| Some((towns.get(key)?, &text[*end..])));
+        exact.or_else(|| {
+            candidates.iter().find_map(|(key, end)| {
+                let rest = &text[*end..];
+                let town = towns.get(&format!("{key}町"))?;
+                numerals::starts_with_digit(rest).then_some((town, rest))
+            })
+        })
+    }
+
+    /// Whether a town of this very name exists.
+    pub(super) fn has_town(&self, name: &str) -> bool {
+        self.towns().contains_key(&key(name))
+    }
+}
+
+/// What two spellings of a place name share.
+fn key(name: &str) -> String {
+    units(name).into_iter().map(|unit| unit.key).collect()
+}
+
+/// The beginnings of a text, longest first, with where each ends.
+fn prefixes(units: &[Unit], most: usize) -> Vec<(String, usize)> {
+    let mut whole = String::new();
+    let mut found: Vec<(String, usize)> = units
+        .iter()
+        .take(most)
+        .map(|unit| {
+            whole.push_str(&unit.key);
+            (whole.clone(), unit.end)
+        })
+        .filter(|(key, _)| !key.is_empty())
+        .collect();
+    found.reverse();
+    found
+}
+
+/// A text as units: one for each character, one for each run of digits (as a kanji numeral).
+fn units(text: &str) -> Vec<Unit> {
+    let mut units = Vec::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some((start, c)) = chars.next() {
+        let mut end = start + c.len_utf8();
+        if !c.is_ascii_digit() {
+            units.push(Unit { key: plain(c), end });
+            continue;
+        }
+        while let Some((at, _)) = chars.next_if(|(_, next)| next.is_ascii_digit()) {
+            end = at + 1;
+        }
+        let key = numerals::digits_to_kanji(&text[start..end]);
+        units.push(Unit { key, end });
+    }
+    units
+}
+
+fn plain(c: char) -> String {
+    let c = match c {
+        ' ' => return String::new(),
+        'ヶ' | 'が' | 'ガ' | 'ヵ' | 'か' | 'カ' | 'け' => 'ケ',
+        'の' | '之' | '乃' => 'ノ',
+        'ッ' | 'つ' | 'っ' => 'ツ',
+        '舟' => '船',
+        '莵' => '菟',
+        '巿' => '市',
+        other => name::plain_kanji(other),
+    };
+    c.to_string()
+}
