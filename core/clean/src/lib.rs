@@ -1,18 +1,28 @@
 //! Normalisers, contracts and mappings: from raw rows to clean entities.
 
 pub mod address;
+pub mod cleaner;
+mod cleaner_columns;
 pub mod code;
+pub mod compute;
+pub mod contract;
 pub mod date;
 pub mod email;
 pub mod flag;
 pub mod gender;
 pub mod kana;
+pub mod lookup;
 pub mod loyalty;
+pub mod mapping;
+mod mapping_row;
+mod mapping_value;
 pub mod money;
 pub mod name;
 pub mod normalised;
 pub mod phone;
 pub mod postal;
+pub mod problem;
+pub mod quarantine;
 pub mod raw;
 pub mod schema;
 pub mod text;

@@ -1,0 +1,267 @@
+//! Clean rows of one entity, collected in columns.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int32Builder, Int64Builder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
+};
+use arrow::datatypes::DataType;
+use musubi_api::entity::{Entity, Kind};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::mapping::{Cell, CompiledEntity, Slot};
+use crate::problem::Problem;
+use crate::raw::Locator;
+use crate::schema::{PRECISION, SCALE, clean_schema};
+
+/// The system columns of one row.
+pub(crate) struct System<'a> {
+    pub(crate) record_id: String,
+    pub(crate) locator: &'a Locator,
+    pub(crate) row: u64,
+    pub(crate) ordinal: i32,
+    pub(crate) version: Option<i64>,
+    pub(crate) deleted: bool,
+    pub(crate) customer: Option<String>,
+}
+
+pub(crate) struct Columns {
+    entity: Entity,
+    record_ids: StringBuilder,
+    locators: StringBuilder,
+    rows: Int64Builder,
+    ordinals: Int32Builder,
+    versions: Int64Builder,
+    deleted: BooleanBuilder,
+    contents: Int64Builder,
+    customers: StringBuilder,
+    fields: Vec<FieldColumn>,
+    length: usize,
+}
+
+/// A field's column, made when the first value arrives: most mappings leave most fields empty.
+struct FieldColumn {
+    kind: Kind,
+    values: Option<Values>,
+    companions: Option<(StringBuilder, BooleanBuilder)>,
+}
+
+enum Values {
+    Text(StringBuilder),
+    Date(Date32Builder),
+    Micros(TimestampMicrosecondBuilder),
+    Decimal(Decimal128Builder),
+    Integer(Int64Builder),
+    Flag(BooleanBuilder),
+}
+
+impl Columns {
+    pub(crate) fn new(entity: &CompiledEntity) -> Self {
+        let entity = entity.entity;
+        let fields = entity
+            .fields()
+            .iter()
+            .map(|f| FieldColumn {
+                kind: f.kind,
+                values: None,
+                companions: None,
+            })
+            .collect();
+        Self {
+            entity,
+            record_ids: StringBuilder::new(),
+            locators: StringBuilder::new(),
+            rows: Int64Builder::new(),
+            ordinals: Int32Builder::new(),
+            versions: Int64Builder::new(),
+            deleted: BooleanBuilder::new(),
+            contents: Int64Builder::new(),
+            customers: StringBuilder::new(),
+            fields,
+            length: 0,
+        }
+    }
+
+    pub(crate) const fn entity(&self) -> Entity {
+        self.entity
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    pub(crate) fn push(&mut self, system: &System<'_>, slots: Vec<Slot>) {
+        self.contents.append_value(content(system, &slots));
+        self.record_ids.append_value(&system.record_id);
+        self.locators.append_value(system.locator.to_string());
+        self.rows
+            .append_value(i64::try_from(system.row).unwrap_or(i64::MAX));
+        self.ordinals.append_value(system.ordinal);
+        self.versions.append_option(system.version);
+        self.deleted.append_value(system.deleted);
+        if self.entity.has_customer() {
+            self.customers.append_option(system.customer.as_deref());
+        }
+        for (column, slot) in self.fields.iter_mut().zip(slots) {
+            column.push(slot, self.length);
+        }
+        self.length += 1;
+    }
+
+    pub(crate) fn finish(
+        mut self,
+        source: &str,
+        stream: &str,
+        raw: &str,
+    ) -> Result<RecordBatch, Problem> {
+        let length = self.length;
+        let constant = |text: &str| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
+                text, length,
+            )))
+        };
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.record_ids.finish()),
+            constant(source),
+            constant(stream),
+            constant(raw),
+            Arc::new(self.locators.finish()),
+            Arc::new(self.rows.finish()),
+            Arc::new(self.ordinals.finish()),
+            Arc::new(self.versions.finish()),
+            Arc::new(self.deleted.finish()),
+            Arc::new(self.contents.finish()),
+        ];
+        if self.entity.has_customer() {
+            columns.push(Arc::new(self.customers.finish()));
+        }
+        for field in self.fields {
+            field.finish(length, &mut columns);
+        }
+        RecordBatch::try_new(clean_schema(self.entity), columns).map_err(|error| Problem::Arrow {
+            what: format!("clean rows of {}", self.entity.as_str()),
+            message: error.to_string(),
+        })
+    }
+}
+
+/// A hash of what a row says, whatever file it stands in: equal for a row that was sent again unchanged.
+fn content(system: &System<'_>, slots: &[Slot]) -> i64 {
+    let mut hasher = Xxh3::new();
+    hasher.update(&[u8::from(system.deleted)]);
+    hasher.update(system.customer.as_deref().unwrap_or("").as_bytes());
+    for (at, slot) in slots.iter().enumerate() {
+        if slot.value == Cell::Null && slot.raw.is_none() {
+            continue;
+        }
+        hasher.update(&[0xff, u8::try_from(at).unwrap_or(u8::MAX)]);
+        match &slot.value {
+            Cell::Null => {}
+            Cell::Text(text) => hasher.update(text.as_bytes()),
+            Cell::Int(number) => hasher.update(&number.to_le_bytes()),
+            Cell::Decimal(number) => hasher.update(&number.to_le_bytes()),
+            Cell::Flag(flag) => hasher.update(&[u8::from(*flag)]),
+        }
+        hasher.update(&[0xfe]);
+        hasher.update(slot.raw.as_deref().unwrap_or("").as_bytes());
+    }
+    hasher.digest().cast_signed()
+}
+
+impl FieldColumn {
+    fn push(&mut self, slot: Slot, before: usize) {
+        if slot.value != Cell::Null || self.values.is_some() {
+            let kind = self.kind;
+            self.values
+                .get_or_insert_with(|| Values::new(kind, before))
+                .push(slot.value);
+        }
+        if !self.kind.keeps_raw() {
+            return;
+        }
+        if slot.raw.is_some() || slot.valid.is_some() || self.companions.is_some() {
+            let (raws, valids) = self.companions.get_or_insert_with(|| {
+                let (mut raws, mut valids) = (StringBuilder::new(), BooleanBuilder::new());
+                for _ in 0..before {
+                    raws.append_null();
+                    valids.append_null();
+                }
+                (raws, valids)
+            });
+            raws.append_option(slot.raw);
+            valids.append_option(slot.valid);
+        }
+    }
+
+    fn finish(self, length: usize, columns: &mut Vec<ArrayRef>) {
+        let data_type = crate::schema::data_type(self.kind);
+        columns.push(match self.values {
+            Some(values) => values.finish(),
+            None => new_null_array(&data_type, length),
+        });
+        if !self.kind.keeps_raw() {
+            return;
+        }
+        match self.companions {
+            Some((mut raws, mut valids)) => {
+                columns.push(Arc::new(raws.finish()));
+                columns.push(Arc::new(valids.finish()));
+            }
+            None => {
+                columns.push(new_null_array(&DataType::Utf8, length));
+                columns.push(new_null_array(&DataType::Boolean, length));
+            }
+        }
+    }
+}
+
+impl Values {
+    fn new(kind: Kind, nulls: usize) -> Self {
+        let mut values = match crate::schema::data_type(kind) {
+            DataType::Date32 => Self::Date(Date32Builder::new()),
+            DataType::Timestamp(..) => {
+                Self::Micros(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
+            DataType::Decimal128(..) => {
+                let data_type = DataType::Decimal128(PRECISION, SCALE);
+                Self::Decimal(Decimal128Builder::new().with_data_type(data_type))
+            }
+            DataType::Int64 => Self::Integer(Int64Builder::new()),
+            DataType::Boolean => Self::Flag(BooleanBuilder::new()),
+            _ => Self::Text(StringBuilder::new()),
+        };
+        for _ in 0..nulls {
+            values.push(Cell::Null);
+        }
+        values
+    }
+
+    fn push(&mut self, cell: Cell) {
+        match (self, cell) {
+            (Self::Text(b), Cell::Text(text)) => b.append_value(text),
+            (Self::Text(b), _) => b.append_null(),
+            (Self::Date(b), Cell::Int(days)) => b.append_option(i32::try_from(days).ok()),
+            (Self::Date(b), _) => b.append_null(),
+            (Self::Micros(b), Cell::Int(micros)) => b.append_value(micros),
+            (Self::Micros(b), _) => b.append_null(),
+            (Self::Decimal(b), Cell::Decimal(units)) => b.append_value(units),
+            (Self::Decimal(b), _) => b.append_null(),
+            (Self::Integer(b), Cell::Int(number)) => b.append_value(number),
+            (Self::Integer(b), _) => b.append_null(),
+            (Self::Flag(b), Cell::Flag(flag)) => b.append_value(flag),
+            (Self::Flag(b), _) => b.append_null(),
+        }
+    }
+
+    fn finish(self) -> ArrayRef {
+        match self {
+            Self::Text(mut b) => Arc::new(b.finish()),
+            Self::Date(mut b) => Arc::new(b.finish()),
+            Self::Micros(mut b) => Arc::new(b.finish()),
+            Self::Decimal(mut b) => Arc::new(b.finish()),
+            Self::Integer(mut b) => Arc::new(b.finish()),
+            Self::Flag(mut b) => Arc::new(b.finish()),
+        }
+    }
+}
