@@ -21,6 +21,7 @@ use musubi_lake::Store;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use postgres::discreet;
 pub use postgres::{Credentials, connect as connect_postgres};
 
 /// Looks up the key of a Secret.
@@ -167,7 +168,9 @@ pub async fn load(
                 username: secret(&server.credentials, "username")?,
                 password: secret(&server.credentials, "password")?,
             };
-            postgres::load(server, &credentials, spec.mode, store, &tables).await
+            postgres::load(server, &credentials, spec.mode, store, &tables)
+                .await
+                .map_err(|error| postgres::discreet(&error))
         }
         _ => bail!("a Warehouse needs exactly one of spec.sqlite and spec.postgres"),
     }

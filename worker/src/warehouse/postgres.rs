@@ -78,6 +78,32 @@ pub async fn connect(server: &PostgresWarehouse, credentials: &Credentials) -> R
     Ok(client)
 }
 
+/// What the server said, without what it quotes: details and messages about data (class 22) may hold values
+/// of persons.
+pub(crate) fn discreet(error: &anyhow::Error) -> anyhow::Error {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        let postgres = cause.downcast_ref::<tokio_postgres::Error>();
+        if cause.is::<tokio_postgres::error::DbError>() {
+            continue;
+        }
+        parts.push(
+            match postgres.and_then(tokio_postgres::Error::as_db_error) {
+                Some(said) if said.code().code().starts_with("22") => {
+                    format!("PostgreSQL error {}", said.code().code())
+                }
+                Some(said) => format!(
+                    "PostgreSQL error {}: {}",
+                    said.code().code(),
+                    said.message()
+                ),
+                None => cause.to_string(),
+            },
+        );
+    }
+    anyhow::anyhow!(parts.join(": "))
+}
+
 async fn drive<F: Future<Output = Result<(), tokio_postgres::Error>>>(connection: F) {
     if let Err(error) = connection.await {
         tracing::debug!(code = ?error.code(), "the connection to PostgreSQL ended");
