@@ -1,6 +1,6 @@
 //! `Audience`: a segment of customers and where it is delivered.
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,13 +35,17 @@ pub struct AudienceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Warehouse whose tables the filter reads.
+    #[schemars(length(min = 1, max = 63))]
     pub warehouse: String,
     /// SQL condition over `customers c` joined with `customer_features f`: `f.order_count >= 5 and c.prefecture = '東京都'`.
+    #[schemars(length(min = 1, max = 4096))]
     pub filter: String,
     /// Purpose that every delivered customer must have consented to: `email_marketing`.
+    #[schemars(length(min = 1, max = 63))]
     pub consent: String,
     /// Columns of `customers` and `customer_features` to deliver, beside `customer_id`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub columns: Vec<String>,
     /// Where it goes.
     pub destination: Destination,
@@ -51,8 +55,11 @@ pub struct AudienceSpec {
 }
 
 /// Where an audience goes. Exactly one field is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.file)].exists_one(x, x)", "give a destination: `file`")
+)]
 pub struct Destination {
     /// A CSV file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +71,7 @@ pub struct Destination {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileDestination {
     /// Folder for the files; a relative path starts at the file that holds the resource.
+    #[schemars(length(min = 1, max = 1024))]
     pub path: String,
 }
 

@@ -2,6 +2,9 @@
 //!
 //! No Kubernetes client, no I/O but reading the files that hold resources.
 
+// The schema derive makes public copies of the types inside functions.
+#![allow(unreachable_pub)]
+
 pub mod audience;
 pub mod catalog;
 pub mod conditions;
@@ -12,6 +15,7 @@ pub mod node;
 pub mod pipeline;
 pub mod policy;
 pub mod problem;
+pub mod reference;
 pub mod resource;
 pub mod run;
 mod schema;

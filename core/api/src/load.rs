@@ -8,6 +8,7 @@ use std::{
 use kube::core::cel::Validator;
 use serde_json::Value as Json;
 
+pub use crate::secrets::Secrets;
 use crate::{
     catalog::{Catalog, Document, absolute_paths},
     node::{Node, Place, Value},

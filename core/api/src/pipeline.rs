@@ -1,6 +1,6 @@
 //! `CustomerPipeline`: what runs, when, how wide; and `CustomerPipelineRun`: one execution.
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,7 @@ use crate::{conditions::ReadyStatus, source::S3Connector};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CustomerPipelineSpec {
     /// Names of the sources.
+    #[schemars(length(min = 1, max = 100))]
     pub sources: Vec<String>,
     /// Name of the identity policy; the defaults when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,9 +43,11 @@ pub struct CustomerPipelineSpec {
     pub lake: Lake,
     /// Names of warehouses to load.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub warehouses: Vec<String>,
     /// Names of audiences to deliver.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
     pub audiences: Vec<String>,
     /// When it runs. Without it, on demand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,11 +67,15 @@ pub struct CustomerPipelineSpec {
 }
 
 /// Where a lake is. Exactly one field is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.folder), has(self.s3)].exists_one(x, x)", "give exactly one of `folder` and `s3`")
+)]
 pub struct Lake {
     /// A folder; a relative path starts at the file that holds the resource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub folder: Option<String>,
     /// A prefix in a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +87,7 @@ pub struct Lake {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Schedule {
     /// Cron expression of five fields: `0 4 * * *`.
+    #[schemars(length(min = 1, max = 100))]
     pub cron: String,
     /// IANA time zone.
     #[serde(default = "default_zone")]
@@ -114,9 +122,11 @@ pub enum ConcurrencyPolicy {
 pub struct Sharding {
     /// Source bytes for one ingest or clean shard, in MiB.
     #[serde(default = "default_split")]
+    #[schemars(range(min = 1, max = 4096))]
     pub split_mebibytes: u32,
     /// Shards of match, attach and curate; chosen from the amount of data when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
     pub shards: Option<u32>,
 }
 
@@ -139,15 +149,19 @@ fn default_split() -> u32 {
 pub struct Gates {
     /// Percent by which the rows of a table may fall.
     #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 100))]
     pub max_row_drop_percent: f64,
     /// Percent points by which the share of records that are linked to another may move.
     #[serde(default = "ten")]
+    #[schemars(range(min = 0, max = 100))]
     pub max_match_rate_change: f64,
     /// Percent of the known customers that one run may merge into others.
     #[serde(default = "five")]
+    #[schemars(range(min = 0, max = 100))]
     pub max_merged_percent: f64,
     /// Percent points by which the empty share of a column may rise.
     #[serde(default = "twenty")]
+    #[schemars(range(min = 0, max = 100))]
     pub max_null_rise: f64,
 }
 
@@ -178,6 +192,7 @@ fn twenty() -> f64 {
 pub struct Retention {
     /// Published versions that stay readable.
     #[serde(default = "default_versions")]
+    #[schemars(range(min = 1))]
     pub versions: u32,
     /// Days for which superseded versions stay, even when there are more.
     #[serde(default = "default_days")]
@@ -201,7 +216,7 @@ fn default_days() -> u32 {
 }
 
 /// One execution of a pipeline. Its spec never changes.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "musubi.dev",
     version = "v1alpha1",
@@ -226,14 +241,20 @@ fn default_days() -> u32 {
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.pipeline == oldSelf.pipeline && has(self.asOf) == has(oldSelf.asOf) && (!has(self.asOf) || self.asOf == oldSelf.asOf)", "a run never changes: create another one")
+)]
 pub struct CustomerPipelineRunSpec {
     /// Name of the pipeline.
+    #[schemars(length(min = 1, max = 63))]
     pub pipeline: String,
     /// The instant the run speaks for (RFC 3339); the moment of its creation when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 40))]
     pub as_of: Option<String>,
     /// Publish although a gate says no: the gates to pass over, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub allow: Vec<String>,
     /// Whether the run shall stop.
     #[serde(default)]

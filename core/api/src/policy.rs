@@ -1,6 +1,6 @@
 //! `IdentityPolicy`: how records become people.
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::conditions::ReadyStatus;
 
 /// How records become people. Everything has a default that is chosen from the fields that exist; an
 /// empty spec is a good policy.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "musubi.dev",
     version = "v1alpha1",
@@ -31,37 +31,50 @@ use crate::conditions::ReadyStatus;
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.reviewProbability <= self.matchProbability", "`reviewProbability` must not be above `matchProbability`"),
+    validation = ("!has(self.identifiers) || self.identifiers.all(a, self.identifiers.exists_one(b, b.field == a.field))", "an identifier is listed twice: remove one"),
+    validation = ("!has(self.survivorship) || self.survivorship.all(a, self.survivorship.exists_one(b, b.field == a.field))", "a field has two survivorship rules: put them into one, in turn")
+)]
 pub struct IdentityPolicySpec {
     /// Identifiers that prove that two records are one person. The defaults, in this order:
     /// `loyalty_number`, `app_user_id`, `external_id`, `email`, `phone`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub identifiers: Vec<IdentifierRule>,
     /// Match probability from which two records are one person.
     #[serde(default = "default_match")]
+    #[schemars(range(min = 0, max = 1))]
     pub match_probability: f64,
     /// Match probability from which a pair is kept for review.
     #[serde(default = "default_review")]
+    #[schemars(range(min = 0, max = 1))]
     pub review_probability: f64,
     /// Fields that are compared; chosen from the fields that exist when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 30))]
     pub compare: Vec<String>,
     /// Largest block that is compared in full before it is refined.
     #[serde(default = "default_block")]
+    #[schemars(range(min = 2))]
     pub max_block_size: u32,
     /// Bounds on what a customer can be.
     #[serde(default)]
     pub guards: Guards,
     /// How a golden record takes its values, per field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 40))]
     pub survivorship: Vec<SurvivorshipRule>,
     /// Sources by precedence: for survivorship rule `source_priority`, and for facts that several sources tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub source_priority: Vec<String>,
     /// Version of the model that stands until it is changed. Without it the first run trains one and later runs keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned_model: Option<String>,
     /// Pairs that always or never are one person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub pins: Vec<Pin>,
 }
 
@@ -99,15 +112,19 @@ fn default_block() -> u32 {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentifierRule {
     /// Field of the entity `customer`.
+    #[schemars(length(min = 1, max = 63))]
     pub field: String,
     /// Distinct values that one customer may have; more make the cluster suspect.
     #[serde(default = "default_limit")]
+    #[schemars(range(min = 1))]
     pub max_per_customer: u32,
     /// Distinct people (by name and birth date) from which a value counts as shared and proves nothing alone.
     #[serde(default = "default_people")]
+    #[schemars(range(min = 1))]
     pub max_people: u32,
     /// Values that never identify anybody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub blocked: Vec<String>,
 }
 
@@ -125,6 +142,7 @@ fn default_people() -> u32 {
 pub struct Guards {
     /// Records from which a cluster is examined and, if its evidence is weak, split.
     #[serde(default = "default_cluster")]
+    #[schemars(range(min = 2))]
     pub max_cluster_size: u32,
     /// Whether conflicting birth dates split a cluster.
     #[serde(default = "yes")]
@@ -157,8 +175,10 @@ fn yes() -> bool {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SurvivorshipRule {
     /// Field of the entity `customer`.
+    #[schemars(length(min = 1, max = 63))]
     pub field: String,
     /// Rules in turn: the first that decides wins.
+    #[schemars(length(min = 1, max = 5))]
     pub rules: Vec<Survivor>,
 }
 
@@ -179,12 +199,17 @@ pub enum Survivor {
 }
 
 /// A steward's decision on two records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.left != self.right", "a pin joins or parts two different records")
+)]
 pub struct Pin {
     /// Record id.
+    #[schemars(length(min = 1, max = 253))]
     pub left: String,
     /// Record id.
+    #[schemars(length(min = 1, max = 253))]
     pub right: String,
     /// What holds.
     pub decision: PinDecision,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Entity;
 
 /// One system that holds customer data: where its rows come from, how they are read, and what they mean.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "musubi.dev",
     version = "v1alpha1",
@@ -33,11 +33,16 @@ use crate::entity::Entity;
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.streams.all(s, has(self.connector.postgres) ? has(s.table) : has(s.files))", "streams of a postgres connector name a `table`, streams of folder and s3 connectors name `files`"),
+    validation = ("self.streams.all(a, self.streams.exists_one(b, b.name == a.name))", "two streams have the same name: rename one")
+)]
 pub struct SourceSpec {
     /// What kind of system it is.
     pub system: SystemType,
     /// Who answers for the data: a team or a mailing list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub owner: Option<String>,
     /// How sensitive the data is.
     #[serde(default)]
@@ -54,6 +59,7 @@ pub struct SourceSpec {
     /// How the system is reached. Exactly one of its fields is set.
     pub connector: Connector,
     /// The streams of rows that the system offers.
+    #[schemars(length(min = 1, max = 50))]
     pub streams: Vec<Stream>,
 }
 
@@ -111,8 +117,11 @@ pub enum Classification {
 }
 
 /// How a system is reached. Exactly one field is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.folder), has(self.s3), has(self.postgres)].exists_one(x, x)", "give exactly one of `folder`, `s3` and `postgres`")
+)]
 pub struct Connector {
     /// Files in a folder of this machine (or of a volume).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -130,6 +139,7 @@ pub struct Connector {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FolderConnector {
     /// Path of the folder; a relative path starts at the file that holds the resource.
+    #[schemars(length(min = 1, max = 1024))]
     pub path: String,
 }
 
@@ -138,9 +148,11 @@ pub struct FolderConnector {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct S3Connector {
     /// Bucket.
+    #[schemars(length(min = 3, max = 63))]
     pub bucket: String,
     /// Prefix below which the streams' paths start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub prefix: Option<String>,
     /// Region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -158,11 +170,14 @@ pub struct S3Connector {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PostgresConnector {
     /// Host name.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port.
     #[serde(default = "default_postgres_port")]
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Database.
+    #[schemars(length(min = 1, max = 63))]
     pub database: String,
     /// Secret with the keys `username` and `password`.
     pub credentials: SecretRef,
@@ -192,14 +207,24 @@ pub enum TlsMode {
 pub struct SecretRef {
     /// Name of the Secret in the same namespace; on a laptop a `Secret` manifest, or the environment
     /// variable `MUSUBI_SECRET_<NAME>_<KEY>` (upper case, `-` and `.` as `_`).
+    #[schemars(length(min = 1, max = 253))]
     pub secret: String,
 }
 
 /// A stream of rows.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "a stream's name has lower case letters, digits and hyphens, and starts and ends with a letter or digit"),
+    validation = ("!(has(self.files) && has(self.table))", "give either `files` or `table`, not both"),
+    validation = ("!has(self.files) || has(self.format)", "files need a `format`: csv, fixedWidth, records, json, parquet or excel"),
+    validation = ("!has(self.table) || !has(self.format)", "rows of a table are typed already: remove `format`"),
+    validation = ("(self.changes == 'changes') == has(self.operation)", "`operation` names the column that says what a row does: it goes with `changes: changes`, and only with it"),
+    validation = ("!has(self.dayEndsAt) || self.dayEndsAt.matches('^([01][0-9]|2[0-3]):[0-5][0-9]$')", "`dayEndsAt` is a time of day such as '03:00'")
+)]
 pub struct Stream {
     /// Name, unique in the source: lower case letters, digits and hyphens.
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// Which files belong to the stream (connectors `folder` and `s3`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,25 +240,30 @@ pub struct Stream {
     pub changes: ChangeMode,
     /// Column (or path) that says what a row does, for `changes: changes`; values `c`/`u`/`d`, insert/update/delete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub operation: Option<String>,
     /// Column (or path) that orders the versions of a row: a time or a growing number. Without it the
     /// later file, and in a file the later row, wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub cursor: Option<String>,
     /// Whether a newer file at the same path replaces all that the older one brought.
     #[serde(default = "yes")]
     pub replace_files: bool,
     /// When the shop's day ends after midnight: `03:00` counts a sale at 02:59 to the day before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 5))]
     pub day_ends_at: Option<String>,
     /// Rows of other streams of this source that are joined to each row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub lookups: Vec<Lookup>,
     /// What columns must be like.
     #[serde(default)]
     pub contract: Contract,
     /// What each row becomes. A stream without entities serves look-ups only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub entities: Vec<EntityMapping>,
 }
 
@@ -262,6 +292,7 @@ pub enum ChangeMode {
 pub struct Files {
     /// Glob below the connector's root: `sales/**/*.csv.gz`. A date pattern in braces is matched and
     /// gives the file's date: `sales_{yyyyMMdd}.csv`.
+    #[schemars(length(min = 1, max = 1024))]
     pub path: String,
     /// Compression; detected from name and first bytes when `auto`.
     #[serde(default)]
@@ -286,9 +317,11 @@ pub enum Compression {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Table {
     /// Table or view, with its schema: `public.customers`.
+    #[schemars(length(min = 1, max = 127))]
     pub name: String,
     /// Columns to read; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
     pub columns: Vec<String>,
     /// Column by which new rows are found. Without it every run reads the whole table (a snapshot).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -298,12 +331,16 @@ pub struct Table {
     pub overlap: Option<String>,
     /// Primary key columns, for a stable order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub key: Vec<String>,
 }
 
 /// How rows are decoded. Exactly one field is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.csv), has(self.fixedWidth), has(self.records), has(self.json), has(self.parquet), has(self.excel)].exists_one(x, x)", "give exactly one of `csv`, `fixedWidth`, `records`, `json`, `parquet` and `excel`")
+)]
 pub struct Format {
     /// Text with delimiters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -362,6 +399,7 @@ pub struct CsvFormat {
     pub skip_lines: u32,
     /// Names of the columns, for files without a header line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub columns: Vec<String>,
     /// Lines that start with this are comments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -382,6 +420,7 @@ pub struct FixedWidthFormat {
     #[serde(default)]
     pub skip_lines: u32,
     /// The columns.
+    #[schemars(length(min = 1, max = 1000))]
     pub columns: Vec<FixedColumn>,
 }
 
@@ -400,16 +439,24 @@ pub enum WidthUnit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FixedColumn {
     /// Name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// First position, from 1.
+    #[schemars(range(min = 1))]
     pub start: u32,
     /// Width.
+    #[schemars(range(min = 1))]
     pub width: u32,
 }
 
 /// Delimited text with several types of records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.types.exists(t, t.role == 'detail')", "at least one type needs `role: detail`: without it there are no rows"),
+    validation = ("self.types.all(a, self.types.exists_one(b, b.tag == a.tag))", "two types have the same tag: lines could not be told apart"),
+    validation = ("self.types.all(a, self.types.exists_one(b, b.name == a.name))", "two types have the same name: rename one")
+)]
 pub struct RecordsFormat {
     /// Character encoding.
     #[serde(default)]
@@ -421,20 +468,27 @@ pub struct RecordsFormat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
     /// The types. The first column of each line holds the type's tag.
+    #[schemars(length(min = 1, max = 20))]
     pub types: Vec<RecordType>,
 }
 
 /// One type of record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.role == 'trailer' || !(has(self.count) || has(self.sum))", "`count` and `sum` check a trailer: give them to a type with `role: trailer`")
+)]
 pub struct RecordType {
     /// Name used in entity mappings (`record: detail`) and, for headers, before the column names that details see: `header.店舗コード`.
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// What stands in the first column.
+    #[schemars(length(min = 1, max = 63))]
     pub tag: String,
     /// Role.
     pub role: RecordRole,
     /// Names of the columns after the tag.
+    #[schemars(length(min = 1, max = 1000))]
     pub columns: Vec<String>,
     /// For trailers: column that holds the number of detail records since the last trailer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -499,12 +553,16 @@ pub struct ExcelFormat {
 pub struct Lookup {
     /// Name under which the found row's columns are seen: `store` makes `store.地域`.
     #[serde(rename = "as")]
+    #[schemars(length(min = 1, max = 63))]
     pub alias: String,
     /// The other stream.
+    #[schemars(length(min = 1, max = 63))]
     pub stream: String,
     /// Column of this row (or of an earlier look-up).
+    #[schemars(length(min = 1, max = 253))]
     pub by: String,
     /// Column of the other stream's rows.
+    #[schemars(length(min = 1, max = 253))]
     pub key: String,
     /// What happens to rows that find nothing.
     #[serde(default)]
@@ -528,9 +586,11 @@ pub enum LookupMiss {
 pub struct Contract {
     /// Rules for columns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub columns: Vec<ColumnRule>,
     /// Columns whose values, taken together, are unique in a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub unique: Vec<String>,
     /// A column that is neither in the contract nor in a mapping.
     #[serde(default)]
@@ -589,6 +649,7 @@ pub struct QuarantineLimit {
     pub rows: Option<u64>,
     /// Percent of the stream's rows in a run, 0 to 100. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
     pub percent: Option<f64>,
 }
 
@@ -597,6 +658,7 @@ pub struct QuarantineLimit {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ColumnRule {
     /// Column name or path.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// Type that each value must parse as.
     #[serde(rename = "type", default)]
@@ -615,9 +677,11 @@ pub struct ColumnRule {
     pub max: Option<String>,
     /// Regular expression for the whole value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,
     /// The values allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub one_of: Vec<String>,
     /// For streams with record types: the type this rule is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -655,25 +719,33 @@ pub struct EntityMapping {
     pub when: Option<Condition>,
     /// Columns that together are the primary key in this stream. A row in which one is empty is
     /// quarantined, except for `customer`: there it makes no customer (a receipt without a member number).
+    #[schemars(length(min = 1, max = 10))]
     pub key: Vec<String>,
     /// Whose it is: the customer record that the row points to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<CustomerRef>,
     /// The fields.
+    #[schemars(extend("maxProperties" = 64))]
     pub fields: BTreeMap<String, FieldMapping>,
 }
 
 /// A condition on one column.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("has(self.is) || has(self.isNot) || has(self.present)", "say what the column must be: `is`, `isNot` or `present`")
+)]
 pub struct Condition {
     /// Column or path.
+    #[schemars(length(min = 1, max = 253))]
     pub column: String,
     /// It is one of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
     pub is: Vec<String>,
     /// It is none of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
     pub is_not: Vec<String>,
     /// It holds something (`true`) or nothing (`false`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -688,15 +760,20 @@ pub struct CustomerRef {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<String>,
     /// Columns that hold that entity's key.
+    #[schemars(length(min = 1, max = 10))]
     pub key: Vec<String>,
 }
 
 /// How a field gets its value. Exactly one of `from`, `const`, `concat`, `compute` is set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.from), has(self.__const__), has(self.concat), has(self.compute)].exists_one(x, x)", "give exactly one of `from`, `const`, `concat` and `compute`")
+)]
 pub struct FieldMapping {
     /// Column, path (`contact.email`) or look-up column (`store.地域`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub from: Option<String>,
     /// The same value for every row.
     #[serde(rename = "const", default, skip_serializing_if = "Option::is_none")]
@@ -707,6 +784,7 @@ pub struct FieldMapping {
     /// Arithmetic over columns in exact decimals: `数量 * 単価`, `round(価格 * 1.08, 0)`; column names with
     /// spaces or signs stand in square brackets. Functions: `round`, `floor`, `ceil`, `abs`, `neg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub compute: Option<String>,
     /// Takes one part of the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -731,6 +809,7 @@ pub struct FieldMapping {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Concat {
     /// The columns.
+    #[schemars(length(min = 1, max = 20))]
     pub columns: Vec<String>,
     /// What stands between them.
     #[serde(default)]
@@ -738,10 +817,14 @@ pub struct Concat {
 }
 
 /// One part of a value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.part != 0", "parts count from 1, or from -1 at the end")
+)]
 pub struct Split {
     /// What separates the parts.
+    #[schemars(length(min = 1, max = 63))]
     pub by: String,
     /// Which part, from 1; negative counts from the end.
     pub part: i32,

@@ -1,6 +1,11 @@
 //! What neither schema nor CEL can say: references between resources, mappings against the canonical
 //! model, expressions, patterns, formats.
 
+mod audience;
+mod policy;
+mod source;
+mod text;
+
 use crate::{
     catalog::{Catalog, Document},
     pipeline::CustomerPipelineSpec,
@@ -11,8 +16,13 @@ use crate::{
 /// Everything wrong with one resource.
 pub(crate) fn document(catalog: &Catalog, document: &Document) -> Vec<Problem> {
     match &document.resource {
-        Resource::CustomerPipeline(spec) => references(catalog, document, spec),
-        _ => Vec::new(),
+        Resource::Source(spec) => source::check(document, spec),
+        Resource::IdentityPolicy(spec) => policy::check(catalog, document, spec),
+        Resource::Warehouse(spec) => audience::warehouse(document, spec),
+        Resource::Audience(spec) => audience::audience(catalog, document, spec),
+        Resource::CustomerPipeline(spec) => pipeline(catalog, document, spec),
+        Resource::CustomerPipelineRun(spec) => audience::run(catalog, document, spec),
+        Resource::Secret(_) => Vec::new(),
     }
 }
 
@@ -38,6 +48,24 @@ pub(crate) fn pipeline_closure(catalog: &Catalog, pipeline: &Document) -> Vec<Pr
         if let Some(found) = catalog.document(kind, name) {
             out.extend(document(catalog, found));
         }
+    }
+    out
+}
+
+fn pipeline(catalog: &Catalog, from: &Document, spec: &CustomerPipelineSpec) -> Vec<Problem> {
+    let mut out = references(catalog, from, spec);
+    let mut say = |field: &str, found: Result<(), String>| {
+        out.extend(found.err().map(|message| from.problem(field, message)));
+    };
+    if let Some(schedule) = &spec.schedule {
+        say("spec.schedule.cron", text::cron(&schedule.cron));
+        say(
+            "spec.schedule.timeZone",
+            text::time_zone(&schedule.time_zone),
+        );
+    }
+    if let Some(endpoint) = spec.lake.s3.as_ref().and_then(|s3| s3.endpoint.as_ref()) {
+        say("spec.lake.s3.endpoint", text::endpoint(endpoint));
     }
     out
 }

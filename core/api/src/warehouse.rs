@@ -1,6 +1,6 @@
 //! `Warehouse`: where curated tables are loaded.
 
-use kube::CustomResource;
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A warehouse that curated tables are loaded into.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "musubi.dev",
     version = "v1alpha1",
@@ -33,6 +33,9 @@ use crate::{
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("[has(self.sqlite), has(self.postgres)].exists_one(x, x)", "give exactly one of `sqlite` and `postgres`")
+)]
 pub struct WarehouseSpec {
     /// A SQLite file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,6 +45,7 @@ pub struct WarehouseSpec {
     pub postgres: Option<PostgresWarehouse>,
     /// Curated tables to load; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub tables: Vec<String>,
     /// Whether a load brings everything or what changed.
     #[serde(default)]
@@ -53,6 +57,7 @@ pub struct WarehouseSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SqliteWarehouse {
     /// Path of the file; a relative path starts at the file that holds the resource.
+    #[schemars(length(min = 1, max = 1024))]
     pub path: String,
 }
 
@@ -61,14 +66,18 @@ pub struct SqliteWarehouse {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PostgresWarehouse {
     /// Host name.
+    #[schemars(length(min = 1, max = 253))]
     pub host: String,
     /// Port.
     #[serde(default = "default_port")]
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Database.
+    #[schemars(length(min = 1, max = 63))]
     pub database: String,
     /// Schema that holds the tables; created when absent.
     #[serde(default = "default_schema")]
+    #[schemars(length(min = 1, max = 63))]
     pub schema: String,
     /// Secret with the keys `username` and `password`.
     pub credentials: SecretRef,

@@ -1,0 +1,82 @@
+//! `musubi validate`: says everything that is wrong with resource files, before anything runs.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use musubi_api::{Catalog, Problem, load_and_validate};
+
+/// Check resource files: schema, rules, references, mappings. Prints every problem at once.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and folders with resources.
+    #[arg(short, long = "file", required = true, num_args = 1.., value_name = "PATH")]
+    pub files: Vec<PathBuf>,
+    /// How the outcome is printed.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How an outcome is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Sentences with file, line and column.
+    Text,
+    /// A table, one problem a row.
+    Table,
+    /// JSON for machines.
+    Json,
+    /// YAML for machines.
+    Yaml,
+}
+
+/// Checks and prints. The exit code is 1 when anything is wrong.
+///
+/// # Errors
+/// When the outcome cannot be written in the form asked for.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let outcome = load_and_validate(&args.files);
+    let problems = outcome.as_ref().err().map_or(&[][..], |p| p.as_slice());
+    match args.output {
+        Output::Text => match &outcome {
+            Ok(catalog) => println!("{}", summary(catalog)),
+            Err(problems) => eprintln!("{problems}"),
+        },
+        Output::Table => println!("{}", table(problems)),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&report(problems))?),
+        Output::Yaml => print!("{}", serde_saphyr::to_string(&report(problems))?),
+    }
+    Ok(ExitCode::from(u8::from(outcome.is_err())))
+}
+
+fn report(problems: &[Problem]) -> serde_json::Value {
+    serde_json::json!({ "valid": problems.is_empty(), "problems": problems })
+}
+
+fn summary(catalog: &Catalog) -> String {
+    let mut lines: Vec<String> = catalog
+        .documents()
+        .map(|d| {
+            let kind = d.resource.kind().as_str();
+            format!("  {kind}/{} ({}:{})", d.name, d.file.display(), d.line())
+        })
+        .collect();
+    let count = lines.len();
+    lines.push(match count {
+        1 => "1 resource is valid".into(),
+        n => format!("{n} resources are valid"),
+    });
+    lines.join("\n")
+}
+
+fn table(problems: &[Problem]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_header(["place", "resource", "field", "problem"]);
+    for p in problems {
+        let place = format!("{}:{}:{}", p.file.display(), p.line, p.column);
+        table.add_row([&place, &p.resource, &p.field, &p.message]);
+    }
+    table
+}
