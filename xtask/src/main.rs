@@ -1,5 +1,6 @@
 //! The project's own chores.
 
+mod crds;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -16,10 +17,16 @@ struct Cli {
 enum Chore {
     /// Format, lint, build and run every test.
     Test,
+    /// Write the definitions of all kinds to crds/.
+    Crds,
+    /// Write docs/reference.md.
+    Reference,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Test => test::run(),
+        Chore::Crds => crds::definitions(),
+        Chore::Reference => crds::page(),
     }
 }

@@ -63,8 +63,10 @@ impl Node {
     /// # Errors
     /// The first place that is no YAML.
     pub fn read(text: &str) -> Result<Vec<Self>, Broken> {
-        let nodes: Vec<Self> =
-            serde_saphyr::from_multiple(text).map_err(|error| Broken::new(&error))?;
+        // `y`, `no` and `on` are texts here: columns may be called so.
+        let options = serde_saphyr::options! { strict_booleans: true };
+        let nodes: Vec<Self> = serde_saphyr::from_multiple_with_options(text, options)
+            .map_err(|error| Broken::new(&error))?;
         Ok(nodes
             .into_iter()
             .filter(|n| !matches!(n.value, Value::Null))
@@ -156,10 +158,14 @@ impl Broken {
             .strip_prefix("line ")
             .and_then(|rest| rest.split_once(": "))
             .map_or(message, |(_, rest)| rest);
-        Self {
-            place,
-            message: message.to_owned(),
-        }
+        let message = match message.strip_prefix("duplicate mapping key: ") {
+            Some(rest) => {
+                let key = rest.split(',').next().unwrap_or(rest);
+                format!("`{key}` is given twice: remove one")
+            }
+            None => message.to_owned(),
+        };
+        Self { place, message }
     }
 }
 
@@ -289,7 +295,7 @@ mod tests {
     fn broken_files_say_where() {
         for (text, line, part) in [
             ("a: 1\nb: [1, 2\nc: 3\n", 3, ""),
-            ("a: 1\na: 2\n", 2, "duplicate"),
+            ("a: 1\na: 2\n", 2, "given twice"),
             ("a: b: c\n", 1, ""),
         ] {
             let broken = Node::read(text).expect_err(text);

@@ -114,10 +114,16 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let folded = fold(word);
     candidates
         .into_iter()
-        .map(|c| (strsim::jaro_winkler(&folded, &fold(c)), c))
+        .map(|c| (likeness(&folded, &fold(c)), c))
         .filter(|(score, _)| *score >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, c)| c)
+}
+
+/// 0 to 1; one slip of the finger in three characters or more counts as near.
+fn likeness(a: &str, b: &str) -> f64 {
+    let slip = a.chars().count() >= 3 && strsim::osa_distance(a, b) <= 1;
+    strsim::jaro_winkler(a, b).max(if slip { 0.85 } else { 0.0 })
 }
 
 /// ` (did you mean `x`?)` or the list of what there is, as a sentence's end.

@@ -72,7 +72,7 @@ fn summary(catalog: &Catalog) -> String {
 fn table(problems: &[Problem]) -> Table {
     let mut table = Table::new();
     table
-        .load_preset(UTF8_BORDERS_ONLY)
+        .load_style(UTF8_BORDERS_ONLY)
         .set_header(["place", "resource", "field", "problem"]);
     for p in problems {
         let place = format!("{}:{}:{}", p.file.display(), p.line, p.column);
