@@ -1,6 +1,7 @@
 //! The project's own chores.
 
 mod crds;
+mod servers;
 mod test;
 
 use clap::{Parser, Subcommand};

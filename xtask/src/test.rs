@@ -2,11 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
+
+use crate::servers;
 
 /// Runs every check in order and stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
@@ -22,7 +25,8 @@ pub(crate) fn run() -> Result<()> {
             "warnings",
         ],
     )?;
-    let (passed, failed) = tests()?;
+    let servers = servers::prepare()?;
+    let (passed, failed) = tests(&servers)?;
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         bail!("{failed} tests failed");
@@ -48,10 +52,11 @@ fn step(name: &str, args: &[&str]) -> Result<()> {
 }
 
 /// Runs the tests of every crate and adds up what they report.
-fn tests() -> Result<(u64, u64)> {
+fn tests(servers: &[(&str, PathBuf)]) -> Result<(u64, u64)> {
     let begun = Instant::now();
     let mut child = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
+        .envs(servers.iter().map(|(name, path)| (name, path)))
         .stdout(Stdio::piped())
         .spawn()
         .context("start cargo test")?;
