@@ -41,6 +41,7 @@ pub enum DriftKind {
 pub struct FileState {
     pub(crate) unique: HashSet<u128>,
     pub(crate) drift: BTreeSet<Drift>,
+    new_members: HashSet<String>,
 }
 
 impl FileState {
@@ -129,7 +130,9 @@ impl CompiledContract {
         };
         let schema = batch.schema();
         let mut verdict = Verdict::Good;
-        for rule in self.rules.iter().filter(|r| r.is_for(record)) {
+        // a rule that names no record type is for those types that have the column
+        let must = |r: &&Rule| r.is_for(record) && (record.is_none() || r.record.is_some());
+        for rule in self.rules.iter().filter(must) {
             if schema.column_with_name(&rule.name).is_none() && !rule.name.contains('.') {
                 let found = self.drifted(DriftKind::Missing, &rule.name, state);
                 verdict = worse(verdict, found);
@@ -185,7 +188,11 @@ impl CompiledContract {
         if let Rows::Json(rows) = row.rows
             && let Some(object) = rows[row.index].as_object()
         {
+            let evolves = self.new_columns == DriftAction::Evolve;
             for name in object.keys().filter(|name| !self.known.contains(*name)) {
+                if evolves && !state.new_members.insert(name.clone()) {
+                    continue;
+                }
                 match self.drifted(DriftKind::New, name, state) {
                     Verdict::Good => {}
                     other => return other,
@@ -194,7 +201,8 @@ impl CompiledContract {
         }
         for rule in self.rules.iter().filter(|r| r.is_for(record)) {
             let Some(value) = row.get(rule.id) else {
-                if rule.required {
+                let elsewhere = record.is_some() && rule.record.is_none() && !row.rows.has(rule.id);
+                if rule.required && !elsewhere {
                     let reject = Reject::new(
                         "required",
                         &rule.name,

@@ -75,7 +75,7 @@ impl Lookups {
     }
 
     pub(crate) fn find(&self, lookup: usize, key: &str) -> Option<u32> {
-        self.tables[lookup].rows.get(key.trim()).copied()
+        self.tables.get(lookup)?.rows.get(key.trim()).copied()
     }
 
     pub(crate) fn cell(&self, lookup: usize, row: u32, column: usize) -> Option<&str> {

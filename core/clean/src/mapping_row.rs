@@ -141,6 +141,14 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether the rows can have a value there: flat rows that lack the column cannot.
+    pub(crate) fn has(&self, id: Id) -> bool {
+        match self {
+            Self::Flat { bound, .. } => bound[id].is_some(),
+            Self::Json(_) => true,
+        }
+    }
+
     /// A hash of all that stands in a row.
     pub(crate) fn hash(&self, index: usize, number: u64) -> u64 {
         let mut hasher = xxhash_rust::xxh3::Xxh3::with_seed(number);
