@@ -14,7 +14,10 @@ pub fn fold(value: &str) -> String {
     }
     let mut out = String::with_capacity(folded.len());
     let mut before = ' ';
-    for c in folded.chars().filter(|c| *c != ' ') {
+    for c in folded
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '\u{3099}' | '\u{309a}'))
+    {
         // the long vowel mark belongs to kana (`カード1`) and is a dash elsewhere
         let dash = text::is_dash(c) && !(c == 'ー' && crate::kana::is_katakana(before));
         before = if dash { '-' } else { c };

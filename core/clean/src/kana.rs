@@ -23,20 +23,26 @@ pub fn normalise(value: &str) -> Normalised<String> {
 /// NFKC with hiragana turned into katakana, and a dash after kana into the long vowel mark.
 #[must_use]
 pub fn katakana(value: &str) -> String {
-    let folded = text::fold(value);
-    let mut out = String::with_capacity(folded.len());
-    let mut before = ' ';
-    for c in folded.chars() {
-        let c = match c {
-            'ぁ'..='ゖ' | 'ゝ' | 'ゞ' => char::from_u32(c as u32 + 0x60).unwrap_or(c),
-            '~' | '〜' if is_katakana(before) => 'ー',
-            dash if text::is_dash(dash) && is_katakana(before) => 'ー',
-            other => other,
-        };
-        out.push(c);
-        before = c;
+    let mut kana: String = text::fold(value).chars().map(to_katakana).collect();
+    if kana.contains(['\u{3099}', '\u{309a}']) {
+        // hiragana without a voiced form of its own has one in katakana (ヷ)
+        kana = text::fold(&kana);
     }
-    out
+    let mut before = ' ';
+    kana.chars()
+        .map(|c| {
+            let lengthens = is_katakana(before) && (text::is_dash(c) || matches!(c, '~' | '〜'));
+            before = if lengthens { 'ー' } else { c };
+            before
+        })
+        .collect()
+}
+
+fn to_katakana(c: char) -> char {
+    match c {
+        'ぁ'..='ゖ' | 'ゝ' | 'ゞ' => char::from_u32(c as u32 + 0x60).unwrap_or(c),
+        other => other,
+    }
 }
 
 /// What is left of a reading when habits of spelling are taken away: small kana are large, long vowels
@@ -115,7 +121,8 @@ fn unify(katakana: &str) -> String {
     let mut chars = katakana.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            ' ' | '・' | '\'' | '-' => {}
+            ' ' | '・' | '\'' | '~' | '〜' | '\u{3099}' | '\u{309a}' => {}
+            dash if text::is_dash(dash) => {}
             'ヴ' => {
                 let (joined, used) = match chars.peek() {
                     Some('ァ' | 'ア') => ('バ', true),

@@ -59,8 +59,9 @@ fn amount(folded: &str) -> Option<Decimal> {
     let (sign_before, body) = strip_sign(rest);
     let body = strip_currency(body);
     let trailing = body.strip_suffix(text::is_dash);
-    // `1,000.-` is the way of a price list to say "and no cents"
-    let sign_after = trailing.is_some_and(|body| !body.ends_with('.'));
+    // `¥1,000-` and `1,000.-` are the ways of a price list to say "and nothing more"
+    let priced = folded.starts_with(['¥', '\\']);
+    let sign_after = trailing.is_some_and(|body| !priced && !body.ends_with('.'));
     let body = strip_currency(trailing.unwrap_or(body)).trim_end_matches('.');
     let (sign_inside, body) = strip_sign(body);
     if usize::from(negative)

@@ -37,10 +37,11 @@ pub(super) struct Town {
     pub(super) has_chome: bool,
 }
 
-/// A piece of the input: how it is compared, and where it ends.
-pub(super) struct Unit {
+/// The beginning of a text as it is compared, with where each character of the comparison ends in it.
+struct Keyed {
     key: String,
-    end: usize,
+    /// End in `key`, end in the text.
+    ends: Vec<(usize, usize)>,
 }
 
 /// The gazetteer.
@@ -113,10 +114,10 @@ impl Gazetteer {
         text: &'a str,
         prefecture: Option<&str>,
     ) -> Vec<(&City, &'a str)> {
-        let units = units(text);
+        let keyed = Keyed::of(text, LONGEST_CITY);
         let mut found = Vec::new();
-        for (key, end) in prefixes(&units, LONGEST_CITY) {
-            for &index in self.by_key.get(&key).into_iter().flatten() {
+        for (key, end) in keyed.prefixes() {
+            for &index in self.by_key.get(key).into_iter().flatten() {
                 let city = &self.cities[index];
                 if prefecture.is_none_or(|wanted| wanted == city.prefecture) {
                     found.push((city, &text[end..]));
@@ -146,17 +147,18 @@ impl City {
 
     /// The town with the longest name that a text begins with, and what follows. `町` at its end may be left out before a number.
     pub(super) fn town<'a>(&self, text: &'a str) -> Option<(&Town, &'a str)> {
-        let units = units(text);
+        let keyed = Keyed::of(text, LONGEST_TOWN);
         let towns = self.towns();
-        let candidates = prefixes(&units, LONGEST_TOWN);
-        let exact = candidates
-            .iter()
-            .find_map(|(key, end)| Some((towns.get(key)?, &text[*end..])));
+        let exact = keyed
+            .prefixes()
+            .find_map(|(key, end)| Some((towns.get(key)?, &text[end..])));
         exact.or_else(|| {
-            candidates.iter().find_map(|(key, end)| {
-                let rest = &text[*end..];
-                let town = towns.get(&format!("{key}町"))?;
-                numerals::starts_with_digit(rest).then_some((town, rest))
+            keyed.prefixes().find_map(|(key, end)| {
+                let rest = &text[end..];
+                if !numerals::starts_with_digit(rest) {
+                    return None;
+                }
+                Some((towns.get(&format!("{key}町"))?, rest))
             })
         })
     }
@@ -169,47 +171,44 @@ impl City {
 
 /// What two spellings of a place name share.
 fn key(name: &str) -> String {
-    units(name).into_iter().map(|unit| unit.key).collect()
+    Keyed::of(name, usize::MAX).key
 }
 
-/// The beginnings of a text, longest first, with where each ends.
-fn prefixes(units: &[Unit], most: usize) -> Vec<(String, usize)> {
-    let mut whole = String::new();
-    let mut found: Vec<(String, usize)> = units
-        .iter()
-        .take(most)
-        .map(|unit| {
-            whole.push_str(&unit.key);
-            (whole.clone(), unit.end)
-        })
-        .filter(|(key, _)| !key.is_empty())
-        .collect();
-    found.reverse();
-    found
-}
-
-/// A text as units: one for each character, one for each run of digits (as a kanji numeral).
-fn units(text: &str) -> Vec<Unit> {
-    let mut units = Vec::new();
-    let mut chars = text.char_indices().peekable();
-    while let Some((start, c)) = chars.next() {
-        let mut end = start + c.len_utf8();
-        if !c.is_ascii_digit() {
-            units.push(Unit { key: plain(c), end });
-            continue;
+impl Keyed {
+    /// Compares at most so many characters; a run of digits counts as one and is compared as a kanji numeral.
+    fn of(text: &str, most: usize) -> Self {
+        let mut key = String::with_capacity(text.len().min(96));
+        let mut ends = Vec::with_capacity(most.min(text.len()));
+        let mut chars = text.char_indices().peekable();
+        while ends.len() < most
+            && let Some((start, c)) = chars.next()
+        {
+            let mut end = start + c.len_utf8();
+            if c.is_ascii_digit() {
+                while let Some((at, _)) = chars.next_if(|(_, next)| next.is_ascii_digit()) {
+                    end = at + 1;
+                }
+                key.push_str(&numerals::digits_to_kanji(&text[start..end]));
+            } else if c != ' ' {
+                key.push(plain(c));
+            }
+            ends.push((key.len(), end));
         }
-        while let Some((at, _)) = chars.next_if(|(_, next)| next.is_ascii_digit()) {
-            end = at + 1;
-        }
-        let key = numerals::digits_to_kanji(&text[start..end]);
-        units.push(Unit { key, end });
+        Self { key, ends }
     }
-    units
+
+    /// The beginnings, longest first, each with where it ends in the text.
+    fn prefixes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.ends
+            .iter()
+            .rev()
+            .filter(|(in_key, _)| *in_key > 0)
+            .map(|(in_key, in_text)| (&self.key[..*in_key], *in_text))
+    }
 }
 
-fn plain(c: char) -> String {
-    let c = match c {
-        ' ' => return String::new(),
+fn plain(c: char) -> char {
+    match c {
         'ヶ' | 'が' | 'ガ' | 'ヵ' | 'か' | 'カ' | 'け' => 'ケ',
         'の' | '之' | '乃' => 'ノ',
         'ッ' | 'つ' | 'っ' => 'ツ',
@@ -217,6 +216,5 @@ fn plain(c: char) -> String {
         '莵' => '菟',
         '巿' => '市',
         other => name::plain_kanji(other),
-    };
-    c.to_string()
+    }
 }

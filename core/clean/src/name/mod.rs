@@ -90,20 +90,19 @@ pub fn key(value: &str) -> String {
             .map(|c| c.to_ascii_lowercase())
             .collect();
     }
-    folded
-        .chars()
-        .filter(|c| c.is_alphanumeric() || *c == 'ー')
-        .map(variants::plain)
-        .flat_map(|c| {
-            let latin = if is_latin(c) {
-                any_ascii::any_ascii_char(c)
-            } else {
-                ""
-            };
-            let own = if latin.is_empty() { Some(c) } else { None };
-            latin.chars().chain(own).flat_map(char::to_lowercase)
-        })
-        .collect()
+    let mut out = String::with_capacity(folded.len());
+    for c in folded.chars().flat_map(char::to_lowercase) {
+        if !is_latin(c) {
+            out.push(variants::plain(c));
+            continue;
+        }
+        match any_ascii::any_ascii_char(c) {
+            "" => out.push(c),
+            latin => out.extend(latin.chars().map(|c| c.to_ascii_lowercase())),
+        }
+    }
+    out.retain(|c| c.is_alphanumeric() || c == 'ー');
+    out
 }
 
 /// The everyday form of one kanji.
