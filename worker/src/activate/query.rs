@@ -138,7 +138,7 @@ async fn from_postgres(
     let mut names = Vec::new();
     for table in ["customers", "customer_features"] {
         let sql = "SELECT column_name::text FROM information_schema.columns \
-                   WHERE table_schema = current_schema() AND table_name = $1";
+                   WHERE table_schema::text = current_schema()::text AND table_name::text = $1";
         let rows = transaction.query(sql, &[&table]).await?;
         names.push(
             rows.iter()

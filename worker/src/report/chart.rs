@@ -168,7 +168,7 @@ pub(super) fn histogram(name: &str, bins: &[(String, u64)], fill: &str) -> Strin
     let (width, height) = (460.0, 200.0);
     let most = bins.iter().map(|b| b.1).max().unwrap_or(1).max(1) as f64;
     let step = width / bins.len() as f64;
-    let mut out = format!("<svg role=img aria-label=\"{name}\" viewBox=\"0 0 {width} {height}\">");
+    let mut out = format!("<svg role=img aria-label=\"{name}\" viewBox=\"-10 0 480 {height}\">");
     let every = bins.len().div_ceil(10);
     for (i, (label, n)) in bins.iter().enumerate() {
         // Square root: a bin of three stays visible beside one of thirty thousand.

@@ -142,7 +142,7 @@ pub(super) async fn load(
         transaction.batch_execute(&lock).await?;
         let exists = transaction
             .query_opt(
-                "SELECT 1 FROM information_schema.schemata WHERE schema_name = $1",
+                "SELECT 1 FROM information_schema.schemata WHERE schema_name::text = $1",
                 &[&server.schema],
             )
             .await?;
