@@ -1,0 +1,236 @@
+//! JSON: one object a line, or one document that holds an array of objects.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, bail};
+use musubi_api::source::JsonFormat;
+use musubi_clean::raw::{Locator, RawBatch, RawRows};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+
+use super::{BATCH, Decoded, Sink, delimited::fault};
+
+struct Rows {
+    member: Option<Arc<str>>,
+    values: Vec<Value>,
+    locators: Vec<Locator>,
+    numbers: Vec<u64>,
+}
+
+impl Rows {
+    fn locator(&self, start: u64, end: u64) -> Locator {
+        Locator::Bytes {
+            member: self.member.clone(),
+            start,
+            end,
+        }
+    }
+
+    fn push(&mut self, value: Value, locator: Locator, number: u64) {
+        self.values.push(value);
+        self.locators.push(locator);
+        self.numbers.push(number);
+    }
+
+    fn flush(&mut self, at_least: usize, sink: &mut Sink<'_>) -> Result<()> {
+        if self.values.len() < at_least {
+            return Ok(());
+        }
+        sink(Decoded::Rows(RawBatch {
+            record: None,
+            rows: RawRows::Json(std::mem::take(&mut self.values)),
+            locators: std::mem::take(&mut self.locators),
+            numbers: std::mem::take(&mut self.numbers),
+        }))
+    }
+}
+
+pub(super) fn decode(
+    format: &JsonFormat,
+    member: Option<Arc<str>>,
+    input: &mut dyn Read,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let mut input = BufReader::new(input);
+    let mut rows = Rows {
+        member,
+        values: Vec::new(),
+        locators: Vec::new(),
+        numbers: Vec::new(),
+    };
+    let start = input
+        .fill_buf()?
+        .iter()
+        .copied()
+        .find(|b| !b.is_ascii_whitespace() && *b < 0x80);
+    if format.rows.is_some() || start == Some(b'[') {
+        document(format, input, &mut rows, sink)?;
+    } else {
+        lines(input, &mut rows, sink)?;
+    }
+    rows.flush(1, sink)
+}
+
+fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Result<()> {
+    let (mut offset, mut number) = (0_u64, 0);
+    loop {
+        let mut line = Vec::new();
+        let read = input.read_until(b'\n', &mut line)? as u64;
+        if read == 0 {
+            return Ok(());
+        }
+        let start = offset;
+        offset += read;
+        number += 1;
+        let text = line
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(&line)
+            .trim_ascii();
+        if text.is_empty() {
+            sink(Decoded::Structural(1))?;
+            continue;
+        }
+        let locator = rows.locator(start, start + line.trim_ascii_end().len() as u64);
+        match serde_json::from_slice(text) {
+            Ok(value @ Value::Object(_)) => rows.push(value, locator, number),
+            Ok(_) => sink(fault(
+                "invalid_json",
+                "a line that is no JSON object".into(),
+                locator,
+                number,
+            ))?,
+            Err(error) => {
+                let rule = format!(
+                    "a line that is no JSON: {:?} at column {}",
+                    error.classify(),
+                    error.column()
+                );
+                sink(fault("invalid_json", rule, locator, number))?;
+            }
+        }
+        rows.flush(BATCH, sink)?;
+    }
+}
+
+/// A document is read whole: its rows are found by their place in its text. What stands around the array is
+/// not looked at; text that breaks off within the array is a fault of its own.
+fn document(
+    format: &JsonFormat,
+    mut input: impl Read,
+    rows: &mut Rows,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    let mark = if bytes.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
+    let mut at = Place {
+        bytes: &bytes,
+        at: mark,
+    };
+    let path = format
+        .rows
+        .as_deref()
+        .unwrap_or("$")
+        .trim_start_matches('$');
+    for name in path.split('.').filter(|n| !n.is_empty()) {
+        at.enter(name)?;
+    }
+    if !at.take(b'[') {
+        bail!(
+            "json.rows: there is no array at {:?}",
+            format.rows.as_deref().unwrap_or("$")
+        );
+    }
+    let mut number = 0;
+    loop {
+        if at.take(b']') {
+            return Ok(());
+        }
+        number += 1;
+        let start = at.skip_space();
+        let value = at.value::<Value>();
+        let locator = rows.locator(
+            start as u64,
+            if value.is_ok() { at.at } else { bytes.len() } as u64,
+        );
+        match value {
+            Ok(value @ Value::Object(_)) => rows.push(value, locator, number),
+            Ok(_) => sink(fault(
+                "invalid_json",
+                "an element that is no object".into(),
+                locator,
+                number,
+            ))?,
+            Err(error) => {
+                let rule = format!(
+                    "the document is broken from here to its end: {:?}",
+                    error.classify()
+                );
+                return sink(fault("invalid_json", rule, locator, number));
+            }
+        }
+        rows.flush(BATCH, sink)?;
+        if !at.take(b',') && at.bytes.get(at.skip_space()) != Some(&b']') {
+            let locator = rows.locator(at.at as u64, bytes.len() as u64);
+            let rule = "the document breaks off: neither a comma nor the array's end".to_owned();
+            return sink(fault("invalid_json", rule, locator, number + 1));
+        }
+    }
+}
+
+/// A place in a JSON text.
+struct Place<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Place<'_> {
+    fn skip_space(&mut self) -> usize {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+        self.at
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let found = self.bytes.get(self.skip_space()) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn value<T: DeserializeOwned>(&mut self) -> serde_json::Result<T> {
+        let mut values = serde_json::Deserializer::from_slice(&self.bytes[self.at..]).into_iter();
+        let value = values
+            .next()
+            .unwrap_or_else(|| serde_json::from_slice(b""))?;
+        self.at += values.byte_offset();
+        Ok(value)
+    }
+
+    /// Goes to the value of a key of the object here.
+    fn enter(&mut self, name: &str) -> Result<()> {
+        if !self.take(b'{') {
+            bail!("json.rows: {name:?} is looked for where there is no object");
+        }
+        while !self.take(b'}') {
+            let key: String = self.value().context("the document is no JSON")?;
+            if !self.take(b':') {
+                bail!("the document is no JSON: a key without a value");
+            }
+            if key == name {
+                return Ok(());
+            }
+            self.value::<IgnoredAny>()
+                .context("the document is no JSON")?;
+            self.take(b',');
+        }
+        bail!("json.rows: the document has no {name:?}")
+    }
+}

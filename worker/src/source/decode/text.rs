@@ -1,0 +1,361 @@
+//! Records of text: split on bytes, so that locators are exact, then decoded record by record.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Cursor, Read},
+    sync::Arc,
+};
+
+use anyhow::{Result, bail};
+use encoding_rs::{EUC_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use musubi_api::source::Encoding;
+use musubi_clean::raw::Locator;
+
+/// How much of a file is looked at to tell its encoding.
+const SAMPLE: u64 = 1 << 20;
+/// How many bytes a record with line ends in quotes may have before its quote counts as never closed.
+const LONGEST: usize = 256 << 10;
+
+/// One record of a file: its bytes without the line end, and where they stand.
+pub(super) struct Record {
+    pub(super) bytes: Vec<u8>,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    /// A quote opens in it and does not close.
+    unclosed: bool,
+}
+
+/// Why a record has no fields.
+pub(super) struct Broken {
+    pub(super) code: &'static str,
+    pub(super) rule: String,
+}
+
+/// Reads records: lines, where a line end inside a quoted field does not count.
+pub(super) struct Records<'a> {
+    input: BufReader<Box<dyn Read + 'a>>,
+    /// Lines read ahead.
+    ahead: VecDeque<Vec<u8>>,
+    member: Option<Arc<str>>,
+    quote: Option<u8>,
+    delimiters: Vec<u8>,
+    encoding: &'static encoding_rs::Encoding,
+    offset: u64,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn open(
+        input: &'a mut dyn Read,
+        member: Option<Arc<str>>,
+        declared: Encoding,
+        quote: Option<u8>,
+        delimiters: &[u8],
+    ) -> Result<Self> {
+        let mut sample = Vec::new();
+        Read::take(&mut *input, SAMPLE).read_to_end(&mut sample)?;
+        let (encoding, mark) = match encoding_rs::Encoding::for_bom(&sample) {
+            Some((encoding, mark)) if declared == Encoding::Auto || encoding != UTF_8 => {
+                (encoding, mark)
+            }
+            Some((_, mark)) if declared == Encoding::Utf8 => (UTF_8, mark),
+            _ => (detect(declared, &sample), 0),
+        };
+        let whole: Box<dyn Read + 'a> = Box::new(Cursor::new(sample).chain(input));
+        let mut input = BufReader::with_capacity(64 << 10, whole);
+        std::io::copy(&mut input.by_ref().take(mark as u64), &mut std::io::sink())?;
+        Ok(Self {
+            input,
+            ahead: VecDeque::new(),
+            member,
+            quote,
+            delimiters: delimiters.to_vec(),
+            encoding,
+            offset: mark as u64,
+        })
+    }
+
+    /// Says which delimiter the file has, once its header told.
+    pub(super) fn set_delimiter(&mut self, delimiter: u8) {
+        self.delimiters = vec![delimiter];
+    }
+
+    /// The next record, or `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<Record>> {
+        let Some(mut bytes) = self.line()? else {
+            return Ok(None);
+        };
+        let mut scan = Scan::default();
+        let mut unclosed = false;
+        if let Some(quote) = self.quote {
+            scan.take(&bytes, quote, self);
+            let mut lines = vec![bytes.len()];
+            while scan.quoted() || scan.stray {
+                let more = if bytes.len() < LONGEST && !scan.stray {
+                    self.line()?
+                } else {
+                    None
+                };
+                match more {
+                    Some(line) => {
+                        bytes.extend_from_slice(&line);
+                        lines.push(line.len());
+                        scan.take(&line, quote, self);
+                    }
+                    None => scan.stray = true,
+                }
+                // The quote belongs to its line only: a stray one must not take the lines after it along.
+                if scan.stray {
+                    let mut rest = bytes.split_off(lines[0]);
+                    for length in lines.iter().skip(1).rev() {
+                        self.ahead.push_front(rest.split_off(rest.len() - length));
+                    }
+                    unclosed = true;
+                    break;
+                }
+            }
+        }
+        let start = self.offset;
+        self.offset += bytes.len() as u64;
+        self.trim_line_end(&mut bytes);
+        let end = start + bytes.len() as u64;
+        Ok(Some(Record {
+            bytes,
+            start,
+            end,
+            unclosed,
+        }))
+    }
+
+    /// One line with its end.
+    fn line(&mut self) -> Result<Option<Vec<u8>>> {
+        if let Some(line) = self.ahead.pop_front() {
+            return Ok(Some(line));
+        }
+        let mut bytes = Vec::new();
+        loop {
+            if self.input.read_until(b'\n', &mut bytes)? == 0 || bytes.last() != Some(&b'\n') {
+                break;
+            }
+            let length = bytes.len();
+            if self.encoding == UTF_16LE {
+                if length % 2 == 0 {
+                    continue;
+                }
+                if self.input.by_ref().take(1).read_to_end(&mut bytes)? == 0 || bytes[length] == 0 {
+                    break;
+                }
+            } else if self.encoding != UTF_16BE || (length % 2 == 0 && bytes[length - 2] == 0) {
+                break;
+            }
+        }
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+
+    fn trim_line_end(&self, bytes: &mut Vec<u8>) {
+        let width = self.width();
+        while bytes.len() >= width {
+            let at = bytes.len() - width;
+            let unit = &bytes[at..];
+            let end = match width {
+                1 => matches!(unit, b"\n" | b"\r"),
+                _ if self.encoding == UTF_16LE => matches!(unit, b"\n\0" | b"\r\0"),
+                _ => matches!(unit, b"\0\n" | b"\0\r"),
+            };
+            if !end {
+                break;
+            }
+            bytes.truncate(at);
+        }
+    }
+
+    fn width(&self) -> usize {
+        if self.encoding == UTF_16LE || self.encoding == UTF_16BE {
+            2
+        } else {
+            1
+        }
+    }
+
+    pub(super) fn locator(&self, record: &Record) -> Locator {
+        Locator::Bytes {
+            member: self.member.clone(),
+            start: record.start,
+            end: record.end,
+        }
+    }
+
+    /// Text of some bytes, or the fault that they are.
+    pub(super) fn text(&self, bytes: &[u8]) -> Result<String, Broken> {
+        let text = self
+            .encoding
+            .decode_without_bom_handling_and_without_replacement(bytes);
+        text.map(std::borrow::Cow::into_owned)
+            .ok_or_else(|| Broken {
+                code: "undecodable_text",
+                rule: format!("bytes that are no characters in {}", self.encoding.name()),
+            })
+    }
+
+    /// The fields of a record as text.
+    pub(super) fn fields(&self, record: &Record, delimiter: u8) -> Result<Vec<String>, Broken> {
+        if record.unclosed {
+            let rule = "a quote opens a field and is never closed".to_owned();
+            return Err(Broken {
+                code: "unclosed_quote",
+                rule,
+            });
+        }
+        let text = self.text(&record.bytes)?;
+        Ok(split(
+            &text,
+            char::from(delimiter),
+            self.quote.map(char::from),
+        ))
+    }
+}
+
+/// Where a scan over a record's bytes stands.
+#[derive(Default)]
+struct Scan {
+    state: State,
+    /// A line end was met inside quotes.
+    lines: u32,
+    /// A quote of a field over several lines closes where no field ends.
+    stray: bool,
+}
+
+#[derive(Default, PartialEq)]
+enum State {
+    #[default]
+    FieldStart,
+    Plain,
+    Quoted,
+    /// A quote was met inside quotes: it closes the field, or another follows.
+    Closing,
+}
+
+impl Scan {
+    fn quoted(&self) -> bool {
+        self.state == State::Quoted
+    }
+
+    fn take(&mut self, line: &[u8], quote: u8, records: &Records<'_>) {
+        let width = records.width();
+        let mut at = 0;
+        while at + width <= line.len() {
+            let byte = match width {
+                1 => line[at],
+                _ if records.encoding == UTF_16LE && line[at + 1] == 0 => line[at],
+                _ if records.encoding == UTF_16BE && line[at] == 0 => line[at + 1],
+                _ => 0xff,
+            };
+            at += width;
+            if records.encoding == SHIFT_JIS && matches!(byte, 0x81..=0x9f | 0xe0..=0xfc) {
+                at += 1; // the second byte may look like a delimiter
+            }
+            let ends = records.delimiters.contains(&byte) || matches!(byte, b'\n' | b'\r');
+            self.state = match self.state {
+                State::Quoted | State::Closing if byte == quote => match self.state {
+                    State::Quoted => State::Closing,
+                    _ => State::Quoted,
+                },
+                State::Quoted => State::Quoted,
+                State::Closing if !ends => {
+                    self.stray |= self.lines > 0;
+                    State::Plain
+                }
+                State::FieldStart if byte == quote => State::Quoted,
+                _ if ends => State::FieldStart,
+                _ => State::Plain,
+            };
+        }
+        self.lines += 1;
+    }
+}
+
+fn detect(declared: Encoding, sample: &[u8]) -> &'static encoding_rs::Encoding {
+    match declared {
+        Encoding::Utf8 => UTF_8,
+        Encoding::Cp932 => SHIFT_JIS,
+        Encoding::EucJp => EUC_JP,
+        Encoding::Utf16 => UTF_16LE,
+        Encoding::Latin1 => WINDOWS_1252,
+        Encoding::Auto => {
+            // A character may be cut in two at the end of the sample.
+            if std::str::from_utf8(sample).is_ok_and(|_| true)
+                || std::str::from_utf8(sample).is_err_and(|e| e.error_len().is_none())
+            {
+                return UTF_8;
+            }
+            let mut detector =
+                chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
+            detector.feed(sample, true);
+            detector.guess(Some(b"jp"), chardetng::Utf8Detection::Allow)
+        }
+    }
+}
+
+/// Splits one record. A quote opens a field only at its start; a doubled quote inside quotes stands for one.
+fn split(text: &str, delimiter: char, quote: Option<char>) -> Vec<String> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let (mut quoted, mut start) = (false, true);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        if Some(c) == quote && (quoted || start) {
+            if quoted && chars.peek() == quote.as_ref() {
+                chars.next();
+                field.push(c);
+            } else {
+                quoted = !quoted;
+            }
+            start = false;
+        } else if c == delimiter && !quoted {
+            fields.push(std::mem::take(&mut field));
+            start = true;
+        } else {
+            field.push(c);
+            start = false;
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+/// A one-character setting: a character, or `tab`.
+pub(super) fn character(setting: &str, field: &str) -> Result<u8> {
+    match setting.as_bytes() {
+        _ if setting == "tab" => Ok(b'\t'),
+        [one] if one.is_ascii() => Ok(*one),
+        _ => bail!("{field}: give one ASCII character, or tab"),
+    }
+}
+
+/// The quote character that a format declares.
+pub(super) fn quote(setting: Option<&str>) -> Result<Option<u8>> {
+    match setting {
+        Some("none") => Ok(None),
+        Some(setting) => character(setting, "quote").map(Some),
+        None => Ok(Some(b'"')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn fields_of_a_record() {
+        let cases: [(&str, &[&str]); 6] = [
+            ("a,b,c", &["a", "b", "c"]),
+            ("a,,", &["a", "", ""]),
+            (r#""a,b",c"#, &["a,b", "c"]),
+            (r#""say ""hi""",x"#, &[r#"say "hi""#, "x"]),
+            ("\"two\nlines\",x", &["two\nlines", "x"]),
+            ("5\" pipe,x", &["5\" pipe", "x"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(split(text, ',', Some('"')), expected, "{text}");
+        }
+    }
+}
