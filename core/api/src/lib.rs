@@ -2,6 +2,10 @@
 //!
 //! No Kubernetes client, no I/O but reading the files that hold resources.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "every printed column of a kind has a type of its own"
+)]
 // The schema derive makes public copies of the types inside functions.
 #![allow(unreachable_pub)]
 

@@ -130,7 +130,7 @@ impl Loader {
             let hidden = entry
                 .file_name()
                 .is_some_and(|n| n.to_string_lossy().starts_with('.'));
-            if !hidden && !entry.is_symlink() || entry.is_file() && !hidden {
+            if !hidden && (!entry.is_symlink() || entry.is_file()) {
                 self.path(&entry, Found::InFolder);
             }
         }

@@ -249,7 +249,7 @@ impl Cleaner {
         let mut counts = Counts::default();
         let mut quarantine = QuarantineBuilder::default();
         let mut memo = Memo::default();
-        let mut built: Vec<Columns> = self.entities.iter().map(|e| Columns::new(e)).collect();
+        let mut built: Vec<Columns> = self.entities.iter().map(Columns::new).collect();
         for index in 0..batch.rows.len() {
             let number = batch.numbers[index];
             let hash = rows.hash(index, number);

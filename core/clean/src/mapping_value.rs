@@ -110,7 +110,7 @@ pub(crate) fn fill(
     filler.derive();
     let day = filler.business_day(row);
     match day {
-        Err(reject) if !lenient => return Err(reject),
+        Err(reject) if !lenient => Err(reject),
         _ => Ok(slots),
     }
 }

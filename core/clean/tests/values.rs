@@ -339,7 +339,8 @@ proptest! {
 
     #[test]
     fn a_good_value_stays_as_it_is(value in any_text()) {
-        let kinds: [(&str, fn(&str) -> Normalised<String>); 5] = [
+        type Normaliser = fn(&str) -> Normalised<String>;
+        let kinds: [(&str, Normaliser); 5] = [
             ("phone", |value| phone::normalise(value, "JP")),
             ("email", email::normalise),
             ("postal", |value| postal::normalise(value, "JP")),

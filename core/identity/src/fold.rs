@@ -138,10 +138,25 @@ pub(crate) fn split_name(value: &str) -> (Option<String>, Option<String>) {
     let japanese = folded.chars().any(|c| is_kanji(c) || is_kana(c));
     match parts.as_slice() {
         [] => (None, None),
-        [one] => (Some((*one).to_owned()), None),
+        [one] => halves(one).unwrap_or_else(|| (Some((*one).to_owned()), None)),
         [family, given @ ..] if japanese => (Some((*family).to_owned()), Some(given.concat())),
         [given @ .., family] => (Some((*family).to_owned()), Some(given.concat())),
     }
+}
+
+/// Four kanji without a space are nearly always a family and a given name of two each.
+fn halves(name: &str) -> Option<(Option<String>, Option<String>)> {
+    let characters: Vec<char> = name.chars().collect();
+    let [a, b, c, d] = characters.as_slice() else {
+        return None;
+    };
+    let kanji = characters.iter().all(|c| is_kanji(*c));
+    kanji.then(|| {
+        (
+            Some([*a, *b].iter().collect()),
+            Some([*c, *d].iter().collect()),
+        )
+    })
 }
 
 /// Words that mark the name of a company.

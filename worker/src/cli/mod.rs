@@ -1,6 +1,15 @@
 //! The command line: one file per command.
 
-use clap::{Parser, Subcommand};
+mod run;
+mod stage;
+mod validate;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use musubi_api::{run::Run, secrets::Secrets};
 
 /// From scattered retail records to one trusted view of each customer.
 #[derive(Debug, Parser)]
@@ -17,12 +26,40 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    Run(run::Args),
+    Stage(stage::Args),
+    Validate(validate::Args),
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        shell: Shell,
+    },
+}
 
 /// Runs the command line.
 ///
 /// # Errors
 /// Whatever the command could not do, with the way out.
-pub async fn run(cli: Cli) -> anyhow::Result<std::process::ExitCode> {
-    match cli.command {}
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => run::run(args).await,
+        Command::Stage(args) => stage::run(args).await,
+        Command::Validate(args) => validate::run(&args),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "musubi", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Reads resources and resolves a run of a pipeline, now.
+fn resolve(files: &[PathBuf], pipeline: Option<&str>) -> Result<(Run, Secrets)> {
+    let catalog = musubi_api::load::load_and_validate(files)
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let uid = uuid::Uuid::now_v7().to_string();
+    let run = catalog
+        .resolve_run(pipeline, &uid, jiff::Timestamp::now())
+        .map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    Ok((run, catalog.secrets().clone()))
 }

@@ -8,18 +8,18 @@ use musubi_api::{Catalog, Problem, load_and_validate};
 
 /// Check resource files: schema, rules, references, mappings. Prints every problem at once.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Files and folders with resources.
     #[arg(short, long = "file", required = true, num_args = 1.., value_name = "PATH")]
-    pub files: Vec<PathBuf>,
+    files: Vec<PathBuf>,
     /// How the outcome is printed.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    output: Output,
 }
 
 /// How an outcome is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+enum Output {
     /// Sentences with file, line and column.
     Text,
     /// A table, one problem a row.
@@ -34,7 +34,7 @@ pub enum Output {
 ///
 /// # Errors
 /// When the outcome cannot be written in the form asked for.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = load_and_validate(&args.files);
     let problems = outcome.as_ref().err().map_or(&[][..], |p| p.as_slice());
     match args.output {

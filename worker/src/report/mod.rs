@@ -6,6 +6,7 @@ mod flow;
 mod html;
 mod questions;
 mod summary;
+mod write;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ pub use collect::collect;
 pub use html::html;
 pub use questions::questions;
 pub use summary::summary;
+pub use write::write;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -161,7 +163,7 @@ pub fn grouped(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut out = String::from(if n < 0 { "-" } else { "" });
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

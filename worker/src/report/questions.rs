@@ -88,11 +88,7 @@ pub fn questions(warehouse: &Connection) -> Result<Vec<Answer>> {
 
 fn ask(warehouse: &Connection, question: &Question) -> Result<Answer> {
     let mut statement = warehouse.prepare(question.sql)?;
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = Vec::new();
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {

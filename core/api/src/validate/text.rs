@@ -158,10 +158,8 @@ pub(super) fn sql_condition(text: &str) -> Checked {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
-            '\'' | '"' => {
-                if !chars.by_ref().any(|other| other == c) {
-                    return Err(format!("a quote {c} is never closed"));
-                }
+            '\'' | '"' if !chars.by_ref().any(|other| other == c) => {
+                return Err(format!("a quote {c} is never closed"));
             }
             '(' => depth += 1,
             ')' => depth -= 1,

@@ -114,7 +114,7 @@ impl Day {
             date,
             weekday: date.weekday().to_monday_one_offset(),
             holiday: is_holiday(date),
-            rain: mix(frame.seed ^ mix(u64::from(number) + 77)) % 4 == 0,
+            rain: mix(frame.seed ^ mix(u64::from(number) + 77)).is_multiple_of(4),
             stamp,
             receipts: vec![Vec::new(); STORES],
             web_orders: 0,

@@ -306,7 +306,7 @@ fn device(frame: &Frame<'_>, day: &mut Day, truth: &mut Truth, person: &Person) 
 
 /// The phone in the person's pocket, or, seldom, the tablet of the household.
 pub(crate) fn device_id(frame: &Frame<'_>, person: &Person) -> String {
-    let shared = mix(person.id ^ 0x7ab1e7) % 25 == 0;
+    let shared = mix(person.id ^ 0x7ab1e7).is_multiple_of(25);
     let owner = if shared {
         person.household | 1 << 40
     } else {

@@ -1,0 +1,468 @@
+//! clean: decodes raw objects, checks the contract, normalises, and quarantines bad rows with a reason and
+//! a locator. Its output is keyed by content and rules, so unchanged input is never cleaned twice.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use arrow::array::RecordBatch;
+use musubi_api::{entity::Entity, run::Stage};
+use musubi_clean::{
+    cleaner::{self, Cleaner, mapping_hash},
+    lookup::Lookups,
+    quarantine, schema,
+};
+use musubi_lake::{manifest, parquet::Sink};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use super::{
+    Context, Outcome,
+    files::{self, File, Files},
+    ingest::Ingested,
+    plan::Plan,
+};
+use crate::source::decode::{Decoded, decode};
+
+/// What cleaning made of one raw object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cleaned {
+    /// Hash of content and rules.
+    pub key: String,
+    /// Rows of the source, by what became of them.
+    pub rows: RowCounts,
+    /// Clean files by entity.
+    pub entities: BTreeMap<String, Part>,
+    /// The quarantined rows.
+    pub quarantine: Option<Part>,
+    /// Quarantined rows by reason code.
+    pub reasons: BTreeMap<String, u64>,
+    /// Changes of the stream's shape, in words.
+    pub drift: Vec<String>,
+}
+
+/// Conservation: `total` and `hash_in` are taken before the contract is looked at, the rest after.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RowCounts {
+    /// Rows of the source.
+    pub total: u64,
+    /// Rows that became entities.
+    pub accepted: u64,
+    /// Rows set aside.
+    pub quarantined: u64,
+    /// Headers, trailers, comments, blank lines.
+    pub structural: u64,
+    /// Sum of the hashes of the data rows that came in, modulo 2^64.
+    pub hash_in: u64,
+    /// Sum of the hashes of the accepted and the quarantined rows.
+    pub hash_out: u64,
+}
+
+impl RowCounts {
+    /// Whether every row is accounted for.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.total == self.accepted + self.quarantined + self.structural
+            && self.hash_in == self.hash_out
+    }
+
+    fn take(&mut self, counts: &cleaner::Counts) {
+        self.accepted += counts.accepted;
+        self.quarantined += counts.quarantined;
+        self.hash_in = self.hash_in.wrapping_add(counts.hash_rows);
+        let out = counts.hash_accepted.wrapping_add(counts.hash_quarantined);
+        self.hash_out = self.hash_out.wrapping_add(out);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.total += other.total;
+        self.accepted += other.accepted;
+        self.quarantined += other.quarantined;
+        self.structural += other.structural;
+        self.hash_in = self.hash_in.wrapping_add(other.hash_in);
+        self.hash_out = self.hash_out.wrapping_add(other.hash_out);
+    }
+}
+
+/// A file of clean or quarantined rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Path in the lake.
+    pub path: String,
+    /// Rows.
+    pub rows: u64,
+}
+
+/// What a clean shard did.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Shard {
+    /// The objects it cleaned.
+    pub cleaned: Vec<Cleaned>,
+}
+
+/// An active file and what cleaning made of it.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// The file.
+    pub file: File,
+    /// Its clean rows.
+    pub cleaned: Cleaned,
+}
+
+/// Everything that is true after ingest and clean: all files, and the active ones with their clean rows,
+/// in the order in which rows count.
+pub struct Present {
+    /// All files.
+    pub files: Files,
+    /// The active ones that make entities.
+    pub active: Vec<Active>,
+}
+
+pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
+    if let Some(done) = context.done::<Shard>(Stage::Clean, shard).await? {
+        return Ok(outcome(true, &done));
+    }
+    let plan = context.plan().await?;
+    let files = files_after_ingest(context, &plan).await?;
+    let known = known(context, &plan).await?;
+    let mut lookups = LookupCache::default();
+    let mut cleaned = Vec::new();
+    let work = files
+        .active()
+        .filter_map(|f| Some((f, clean_key(context, &files, f)?)));
+    let work = work.filter(|(_, key)| !known.contains_key(key)).enumerate();
+    for (at, (file, key)) in work {
+        if at % plan.source_shards as usize != shard as usize {
+            continue;
+        }
+        let one = clean_file(context, &files, &mut lookups, file, &key)
+            .await
+            .with_context(|| {
+                format!(
+                    "Source {}, stream {}: {}",
+                    file.source, file.stream, file.path
+                )
+            })?;
+        cleaned.push(one);
+    }
+    let done = context
+        .commit(Stage::Clean, shard, Shard { cleaned })
+        .await?;
+    Ok(outcome(false, &done))
+}
+
+fn outcome(reused: bool, done: &Shard) -> Outcome {
+    let mut rows = RowCounts::default();
+    done.cleaned.iter().for_each(|c| rows.add(&c.rows));
+    let counts = [
+        ("files", done.cleaned.len() as u64),
+        ("rows", rows.total),
+        ("accepted", rows.accepted),
+        ("quarantined", rows.quarantined),
+        ("structural", rows.structural),
+    ];
+    Outcome::new(reused, counts)
+}
+
+/// The files as they are once ingest is complete.
+pub(crate) async fn files_after_ingest(context: &Context, plan: &Plan) -> Result<Files> {
+    let ingested: Vec<Ingested> = context.all(Stage::Ingest, plan.source_shards).await?;
+    let taken = ingested.into_iter().flat_map(|i| i.files).collect();
+    Ok(plan.files(context).await?.with(&context.run, taken))
+}
+
+/// What earlier runs cleaned and is still wanted, by clean key.
+async fn known(context: &Context, plan: &Plan) -> Result<BTreeMap<String, Cleaned>> {
+    let Some(path) = plan.state.get("cleaned") else {
+        return Ok(BTreeMap::new());
+    };
+    Ok(manifest::decode(
+        path,
+        "the index of clean files",
+        &context.store.get(path).await?,
+    )?)
+}
+
+/// What is true once clean is complete.
+pub(crate) async fn present(context: &Context, plan: &Plan) -> Result<Present> {
+    let files = files_after_ingest(context, plan).await?;
+    let mut known = known(context, plan).await?;
+    for shard in context
+        .all::<Shard>(Stage::Clean, plan.source_shards)
+        .await?
+    {
+        known.extend(shard.cleaned.into_iter().map(|c| (c.key.clone(), c)));
+    }
+    let mut active = Vec::new();
+    for file in files.active() {
+        let Some(key) = clean_key(context, &files, file) else {
+            continue;
+        };
+        let cleaned = known
+            .get(&key)
+            .with_context(|| format!("{} was not cleaned", file.path))?
+            .clone();
+        active.push(Active {
+            file: file.clone(),
+            cleaned,
+        });
+    }
+    Ok(Present { files, active })
+}
+
+impl Present {
+    /// The index of clean files that the next run starts from.
+    #[must_use]
+    pub fn index(&self) -> BTreeMap<&str, &Cleaned> {
+        self.active
+            .iter()
+            .map(|a| (a.cleaned.key.as_str(), &a.cleaned))
+            .collect()
+    }
+}
+
+/// Hash of everything that clean rows depend on; `None` for files that make no entities.
+fn clean_key(context: &Context, files: &Files, file: &File) -> Option<String> {
+    let spec = context.run.sources.get(&file.source)?;
+    let stream = files::stream(&context.run, &file.source, &file.stream)?;
+    if stream.entities.is_empty() {
+        return None;
+    }
+    let digests: Vec<String> = stream
+        .lookups
+        .iter()
+        .map(|l| {
+            files
+                .of(&file.source, &l.stream)
+                .map(|f| f.sha256.as_str())
+                .collect::<Vec<_>>()
+                .join(",")
+        })
+        .collect();
+    let rules = mapping_hash(spec, stream, &digests.join(";"));
+    let all = format!("{}\n{}\n{rules}", file.sha256, file.source);
+    Some(hex::encode(&Sha256::digest(all)[..16]))
+}
+
+/// Look-ups of streams, built once for a shard.
+#[derive(Default)]
+struct LookupCache(BTreeMap<(String, String), Lookups>);
+
+impl LookupCache {
+    async fn get(
+        &mut self,
+        context: &Context,
+        files: &Files,
+        source: &str,
+        stream: &str,
+    ) -> Result<Lookups> {
+        let at = (source.to_owned(), stream.to_owned());
+        if let Some(lookups) = self.0.get(&at) {
+            return Ok(lookups.clone());
+        }
+        let spec = files::stream(&context.run, source, stream).context("stream is gone")?;
+        let mut lookups = Lookups::builder(spec);
+        let needed: Vec<String> = lookups.streams().into_iter().map(str::to_owned).collect();
+        for name in needed {
+            let target = files::stream(&context.run, source, &name)
+                .with_context(|| format!("look-up: there is no stream {name}"))?;
+            for file in files.of(source, &name) {
+                let bytes = context.store.get(&file.raw).await?;
+                decode(
+                    target,
+                    &file.path,
+                    std::io::Cursor::new(bytes),
+                    &mut |decoded| {
+                        if let Decoded::Rows(batch) = decoded {
+                            lookups.feed(&name, &batch);
+                        }
+                        Ok(())
+                    },
+                )?;
+            }
+        }
+        self.0.insert(at, lookups.clone());
+        Ok(lookups)
+    }
+}
+
+/// What the decoding side hands to the writing side.
+enum Message {
+    Rows(Entity, RecordBatch),
+    Quarantined(RecordBatch),
+}
+
+async fn clean_file(
+    context: &Context,
+    files: &Files,
+    lookups: &mut LookupCache,
+    file: &File,
+    key: &str,
+) -> Result<Cleaned> {
+    let spec = &context.run.sources[&file.source];
+    let stream = files::stream(&context.run, &file.source, &file.stream)
+        .context("stream is gone")?
+        .clone();
+    let found = lookups
+        .get(context, files, &file.source, &file.stream)
+        .await?;
+    let cleaner = Cleaner::new(&file.source, spec, &stream, found)?;
+    let bytes = context.store.get(&file.raw).await?;
+    let (sender, mut receiver) = mpsc::channel::<Message>(8);
+    let (path, sha) = (file.path.clone(), file.sha256.clone());
+    let decoding = tokio::task::spawn_blocking(move || {
+        decode_all(&cleaner, &stream, &path, &sha, bytes, &sender)
+    });
+    let mut writer = Writer::new(context, key);
+    while let Some(message) = receiver.recv().await {
+        writer.write(message).await?;
+    }
+    let (rows, reasons, drift) = decoding.await??;
+    anyhow::ensure!(
+        rows.holds(),
+        "rows went missing while cleaning: {rows:?}; this is a defect of musubi"
+    );
+    let (entities, quarantine) = writer.finish().await?;
+    Ok(Cleaned {
+        key: key.into(),
+        rows,
+        entities,
+        quarantine,
+        reasons,
+        drift,
+    })
+}
+
+type Decided = (RowCounts, BTreeMap<String, u64>, Vec<String>);
+
+fn decode_all(
+    cleaner: &Cleaner,
+    stream: &musubi_api::source::Stream,
+    name: &str,
+    sha: &str,
+    bytes: bytes::Bytes,
+    out: &mpsc::Sender<Message>,
+) -> Result<Decided> {
+    let mut rows = RowCounts::default();
+    let mut reasons = BTreeMap::new();
+    let mut state = cleaner.start_file();
+    decode(stream, name, std::io::Cursor::new(bytes), &mut |decoded| {
+        let cleaned = match decoded {
+            Decoded::Structural(n) => {
+                rows.total += n;
+                rows.structural += n;
+                return Ok(());
+            }
+            Decoded::Fault(fault) => {
+                rows.total += 1;
+                cleaner.quarantine_fault(&fault, sha)?
+            }
+            Decoded::Rows(batch) => {
+                rows.total += batch.rows.len() as u64;
+                cleaner.clean(&batch, sha, &mut state)?
+            }
+        };
+        rows.take(&cleaned.counts);
+        for (code, n) in &cleaned.counts.reasons {
+            *reasons.entry(code.clone()).or_default() += n;
+        }
+        send(out, cleaned)
+    })?;
+    let drift = state
+        .drift()
+        .iter()
+        .map(|d| format!("{:?} column {}", d.kind, d.column))
+        .collect();
+    Ok((rows, reasons, drift))
+}
+
+fn send(out: &mpsc::Sender<Message>, cleaned: cleaner::Cleaned) -> Result<()> {
+    let send = |message| {
+        out.blocking_send(message)
+            .map_err(|_| anyhow::anyhow!("the writing side stopped"))
+    };
+    if cleaned.quarantined.num_rows() > 0 {
+        send(Message::Quarantined(cleaned.quarantined))?;
+    }
+    for (entity, rows) in cleaned.entities {
+        if rows.num_rows() > 0 {
+            send(Message::Rows(entity, rows))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the clean rows of one object, a file an entity.
+struct Writer<'a> {
+    context: &'a Context,
+    folder: String,
+    entities: BTreeMap<Entity, Sink>,
+    quarantine: Option<Sink>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(context: &'a Context, key: &str) -> Self {
+        let folder = format!("clean/{key}/{}", uuid::Uuid::new_v4().simple());
+        Self {
+            context,
+            folder,
+            entities: BTreeMap::new(),
+            quarantine: None,
+        }
+    }
+
+    async fn write(&mut self, message: Message) -> Result<()> {
+        let store = &self.context.store;
+        match message {
+            Message::Rows(entity, batch) => {
+                let sink = match self.entities.entry(entity) {
+                    std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(free) => {
+                        let path = format!("{}/{}.parquet", self.folder, entity.as_str());
+                        let personal = schema::personal_columns(entity);
+                        free.insert(Sink::create(store, &path, batch.schema(), &personal)?)
+                    }
+                };
+                sink.write(&batch).await?;
+            }
+            Message::Quarantined(batch) => {
+                if self.quarantine.is_none() {
+                    let path = format!("{}/quarantine.parquet", self.folder);
+                    let personal = [quarantine::PERSONAL_COLUMN.to_owned()].into();
+                    self.quarantine = Some(Sink::create(store, &path, batch.schema(), &personal)?);
+                }
+                if let Some(sink) = &mut self.quarantine {
+                    sink.write(&batch).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(BTreeMap<String, Part>, Option<Part>)> {
+        let mut parts = BTreeMap::new();
+        for (entity, sink) in self.entities {
+            let written = sink.finish().await?;
+            parts.insert(
+                entity.as_str().to_owned(),
+                Part {
+                    path: written.path,
+                    rows: written.rows,
+                },
+            );
+        }
+        let quarantine = match self.quarantine {
+            Some(sink) => Some(sink.finish().await?),
+            None => None,
+        };
+        Ok((
+            parts,
+            quarantine.map(|w| Part {
+                path: w.path,
+                rows: w.rows,
+            }),
+        ))
+    }
+}

@@ -1,0 +1,328 @@
+//! What customers did: sums over their orders; and what they consented to.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result};
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Float64Array, RecordBatch,
+        TimestampMicrosecondArray,
+    },
+    datatypes::{Decimal128Type, TimestampMicrosecondType},
+};
+use futures::TryStreamExt;
+use musubi_clean::schema::{PRECISION, SCALE};
+use musubi_lake::{delta::DataFile, parquet};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Group, batch, numbers, strings};
+use crate::stage::{Context, records::parse_id, tables::CHANNELS};
+
+type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
+
+/// What one customer did.
+#[derive(Clone, Default)]
+struct Customer {
+    first: Option<i64>,
+    last: Option<i64>,
+    orders: i64,
+    returns: i64,
+    /// Money by channel, in ten-thousandths: store, web, app, other.
+    money: [i128; CHANNELS.len() + 1],
+    channels: BTreeMap<String, i64>,
+    stores: BTreeMap<String, i64>,
+    categories: BTreeMap<String, i128>,
+}
+
+/// Calls `each` with every batch of a table's columns.
+async fn scan(
+    context: &Context,
+    files: &Files<'_>,
+    table: &str,
+    columns: &[&str],
+    mut each: impl FnMut(&RecordBatch) -> Result<()>,
+) -> Result<()> {
+    for file in files.get(table).into_iter().flatten() {
+        let path = format!("curated/{table}/{}", file.path);
+        let mut stream = parquet::stream(&context.store, &path, Some(columns)).await?;
+        while let Some(batch) = stream.try_next().await? {
+            each(&batch)?;
+        }
+    }
+    Ok(())
+}
+
+fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::StringArray> {
+    batch
+        .column_by_name(name)
+        .and_then(|c| c.as_string_opt::<i32>())
+        .with_context(|| format!("column {name} is missing"))
+}
+
+fn at(column: &arrow::array::StringArray, row: usize) -> Option<&str> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
+pub(super) async fn features(
+    context: &Context,
+    files: &Files<'_>,
+    group: &Group,
+) -> Result<RecordBatch> {
+    let mut customers = vec![Customer::default(); group.ids.len()];
+    let mut orders: HashMap<u64, u32> = HashMap::new();
+    let columns = [
+        "customer_record",
+        "order_number",
+        "kind",
+        "status",
+        "channel",
+        "store_code",
+        "ordered_at",
+        "total",
+    ];
+    scan(context, files, "orders", &columns, |batch| {
+        let records = text(batch, "customer_record")?;
+        let numbers = text(batch, "order_number")?;
+        let (kinds, states) = (text(batch, "kind")?, text(batch, "status")?);
+        let (channels, stores) = (text(batch, "channel")?, text(batch, "store_code")?);
+        let times = batch
+            .column_by_name("ordered_at")
+            .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let totals = batch
+            .column_by_name("total")
+            .and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+        for row in 0..batch.num_rows() {
+            let Some(record) = at(records, row) else {
+                continue;
+            };
+            let Some(customer) = group.of.get(&parse_id(record)?) else {
+                continue;
+            };
+            let kind = at(kinds, row).unwrap_or("sale");
+            if kind == "void" || at(states, row) == Some("cancelled") {
+                continue;
+            }
+            let one = &mut customers[*customer as usize];
+            let channel = at(channels, row).unwrap_or("other");
+            let place = CHANNELS
+                .iter()
+                .position(|c| *c == channel)
+                .unwrap_or(CHANNELS.len());
+            one.money[place] += totals
+                .filter(|t| t.is_valid(row))
+                .map_or(0, |t| t.value(row));
+            if kind == "return" {
+                one.returns += 1;
+                continue;
+            }
+            one.orders += 1;
+            *one.channels.entry(channel.to_owned()).or_default() += 1;
+            if let Some(store) = at(stores, row) {
+                *one.stores.entry(store.to_owned()).or_default() += 1;
+            }
+            if let Some(time) = times.filter(|t| t.is_valid(row)).map(|t| t.value(row)) {
+                one.first = Some(one.first.map_or(time, |t| t.min(time)));
+                one.last = Some(one.last.map_or(time, |t| t.max(time)));
+            }
+            if let Some(number) = at(numbers, row) {
+                orders.insert(xxh3_64(number.as_bytes()), *customer);
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    categories(context, files, &orders, &mut customers).await?;
+    to_batch(group, &customers)
+}
+
+/// Counts what was bought, by category of product.
+async fn categories(
+    context: &Context,
+    files: &Files<'_>,
+    orders: &HashMap<u64, u32>,
+    customers: &mut [Customer],
+) -> Result<()> {
+    let mut category: HashMap<String, String> = HashMap::new();
+    scan(
+        context,
+        files,
+        "products",
+        &["product_code", "category"],
+        |batch| {
+            let (codes, names) = (text(batch, "product_code")?, text(batch, "category")?);
+            for row in 0..batch.num_rows() {
+                if let (Some(code), Some(name)) = (at(codes, row), at(names, row)) {
+                    category.insert(code.to_owned(), name.to_owned());
+                }
+            }
+            Ok(())
+        },
+    )
+    .await?;
+    scan(
+        context,
+        files,
+        "order_lines",
+        &["order_number", "product_code", "quantity"],
+        |batch| {
+            let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
+            let quantities = batch
+                .column_by_name("quantity")
+                .and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+            for row in 0..batch.num_rows() {
+                let Some(customer) =
+                    at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
+                else {
+                    continue;
+                };
+                let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
+                    continue;
+                };
+                let quantity = quantities
+                    .filter(|q| q.is_valid(row))
+                    .map_or(10_000, |q| q.value(row));
+                *customers[*customer as usize]
+                    .categories
+                    .entry(name.clone())
+                    .or_default() += quantity;
+            }
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// The entry with the largest count; of equals the first by name.
+fn favourite<N: Copy + Ord>(counts: &BTreeMap<String, N>) -> Option<String> {
+    counts
+        .iter()
+        .rev()
+        .max_by_key(|(_, n)| **n)
+        .map(|(name, _)| name.clone())
+}
+
+fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(
+        values
+            .collect::<TimestampMicrosecondArray>()
+            .with_timezone("UTC"),
+    )
+}
+
+fn money(values: impl Iterator<Item = i128>) -> Result<ArrayRef> {
+    let values: Decimal128Array = values.map(Some).collect();
+    Ok(Arc::new(values.with_precision_and_scale(PRECISION, SCALE)?))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean of days")]
+fn mean_interval(customer: &Customer) -> Option<f64> {
+    const DAY: f64 = 86_400_000_000.0;
+    let (first, last) = (customer.first?, customer.last?);
+    (customer.orders > 1).then(|| (last - first) as f64 / DAY / (customer.orders - 1) as f64)
+}
+
+fn to_batch(group: &Group, customers: &[Customer]) -> Result<RecordBatch> {
+    let joined = |c: &Customer| c.channels.keys().cloned().collect::<Vec<_>>().join("+");
+    let columns: Vec<ArrayRef> = vec![
+        strings(group.ids.iter().cloned().map(Some)),
+        instants(customers.iter().map(|c| c.first)),
+        instants(customers.iter().map(|c| c.last)),
+        numbers(customers.iter().map(|c| Some(c.orders))),
+        numbers(customers.iter().map(|c| Some(c.returns))),
+        money(customers.iter().map(|c| c.money.iter().sum()))?,
+        money(customers.iter().map(|c| c.money[0]))?,
+        money(customers.iter().map(|c| c.money[1]))?,
+        money(customers.iter().map(|c| c.money[2]))?,
+        money(customers.iter().map(|c| c.money[3]))?,
+        strings(customers.iter().map(|c| Some(joined(c)))),
+        numbers(
+            customers
+                .iter()
+                .map(|c| i64::try_from(c.channels.len()).ok()),
+        ),
+        strings(customers.iter().map(|c| favourite(&c.stores))),
+        strings(customers.iter().map(|c| favourite(&c.categories))),
+        Arc::new(
+            customers
+                .iter()
+                .map(mean_interval)
+                .collect::<Float64Array>(),
+        ),
+    ];
+    batch("customer_features", columns)
+}
+
+/// The most restrictive consent: of each record its latest word on a purpose, of a customer's records any no.
+pub(super) async fn consents(
+    context: &Context,
+    files: &Files<'_>,
+    group: &Group,
+) -> Result<RecordBatch> {
+    let mut latest: BTreeMap<(u32, String, u128), (i64, bool)> = BTreeMap::new();
+    let columns = ["customer_record", "purpose", "granted", "given_at"];
+    scan(context, files, "consents", &columns, |batch| {
+        let (records, purposes) = (text(batch, "customer_record")?, text(batch, "purpose")?);
+        let granted = batch
+            .column_by_name("granted")
+            .and_then(|c| c.as_boolean_opt())
+            .context("column granted is missing")?;
+        let times = batch
+            .column_by_name("given_at")
+            .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        for row in 0..batch.num_rows() {
+            let (Some(record), Some(purpose)) = (at(records, row), at(purposes, row)) else {
+                continue;
+            };
+            let record = parse_id(record)?;
+            let Some(customer) = group.of.get(&record) else {
+                continue;
+            };
+            let time = times
+                .filter(|t| t.is_valid(row))
+                .map_or(i64::MIN, |t| t.value(row));
+            let yes = granted.is_valid(row) && granted.value(row);
+            let entry = latest
+                .entry((*customer, purpose.to_owned(), record))
+                .or_insert((time, yes));
+            if (time, !yes) > (entry.0, !entry.1) {
+                *entry = (time, yes);
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let mut consents: BTreeMap<(u32, &str), (bool, i64)> = BTreeMap::new();
+    for ((customer, purpose, _), (time, yes)) in &latest {
+        let entry = consents
+            .entry((*customer, purpose))
+            .or_insert((*yes, *time));
+        *entry = (entry.0 && *yes, entry.1.max(*time));
+    }
+    let columns: Vec<ArrayRef> = vec![
+        strings(
+            consents
+                .keys()
+                .map(|(c, _)| Some(group.ids[*c as usize].clone())),
+        ),
+        strings(
+            consents
+                .keys()
+                .map(|(_, purpose)| Some((*purpose).to_owned())),
+        ),
+        Arc::new(
+            consents
+                .values()
+                .map(|(yes, _)| Some(*yes))
+                .collect::<BooleanArray>(),
+        ),
+        instants(
+            consents
+                .values()
+                .map(|(_, time)| (*time != i64::MIN).then_some(*time)),
+        ),
+    ];
+    batch("customer_consents", columns)
+}

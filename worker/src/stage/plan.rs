@@ -1,0 +1,182 @@
+//! plan: lists what is new since the last published bookmarks, and fixes how wide the stages are.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use musubi_api::{run::Stage, source::Stream};
+use musubi_lake::pointer;
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Outcome, files::Files, publish};
+use crate::source::{self, SourceObject};
+
+/// What a run starts from and what it has to take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// Published version that the run starts from; 0 when there is none.
+    pub base: u64,
+    /// State of that version: bookmarks, model, registry, …
+    pub state: BTreeMap<String, String>,
+    /// What to take.
+    pub splits: Vec<Split>,
+    /// Shards of ingest and clean.
+    pub source_shards: u32,
+    /// Shards of match, attach and curate.
+    pub slot_shards: u32,
+}
+
+impl Plan {
+    /// The splits of one shard.
+    pub fn splits_of(&self, shard: u32) -> impl Iterator<Item = &Split> {
+        self.splits
+            .iter()
+            .enumerate()
+            .filter(move |(i, _)| *i % self.source_shards as usize == shard as usize)
+            .map(|(_, s)| s)
+    }
+
+    /// The files known to the version that the run starts from.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn files(&self, context: &Context) -> Result<Files> {
+        match self.state.get("files") {
+            Some(path) => Files::read(&context.store, path).await,
+            None => Ok(Files::default()),
+        }
+    }
+
+    /// The version that the run will publish.
+    #[must_use]
+    pub fn next_version(&self) -> u64 {
+        self.base + 1
+    }
+}
+
+/// Something to take from a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Split {
+    /// Source.
+    pub source: String,
+    /// Stream.
+    pub stream: String,
+    /// The object, or the read of a table.
+    pub object: SourceObject,
+    /// For tables: the bookmark to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookmark: Option<String>,
+}
+
+pub(super) async fn run(context: &Context) -> Result<Outcome> {
+    if let Some(plan) = context.done::<Plan>(Stage::Plan, 0).await? {
+        return Ok(outcome(true, &plan));
+    }
+    let run = &context.run;
+    pointer::claim(
+        &context.store,
+        &format!("{}/{}", run.namespace, run.pipeline),
+    )
+    .await?;
+    publish::roll_forward(context).await?;
+    let (base, state) = match pointer::published(&context.store).await? {
+        Some((published, _)) => (published.version, published.state),
+        None => (0, BTreeMap::new()),
+    };
+    let mut plan = Plan {
+        base,
+        state,
+        splits: Vec::new(),
+        source_shards: 1,
+        slot_shards: 1,
+    };
+    let known = plan.files(context).await?;
+    for (name, source) in &run.sources {
+        for stream in &source.streams {
+            let found = match (&stream.files, &stream.table) {
+                (Some(_), _) => new_objects(context, name, stream, &known).await,
+                (None, Some(_)) => Ok(vec![next_read(name, stream, &known)]),
+                (None, None) => Ok(Vec::new()),
+            };
+            plan.splits
+                .extend(found.with_context(|| format!("Source {name}, stream {}", stream.name))?);
+        }
+    }
+    widen(context, &mut plan, &known);
+    let plan = context.commit(Stage::Plan, 0, plan).await?;
+    Ok(outcome(false, &plan))
+}
+
+fn outcome(reused: bool, plan: &Plan) -> Outcome {
+    let bytes = plan.splits.iter().map(|s| s.object.size).sum();
+    Outcome::new(
+        reused,
+        [("files", plan.splits.len() as u64), ("bytes", bytes)],
+    )
+}
+
+/// The objects of a stream that were not taken in this version before.
+async fn new_objects(
+    context: &Context,
+    source: &str,
+    stream: &Stream,
+    known: &Files,
+) -> Result<Vec<Split>> {
+    let connector = &context.run.sources[source].connector;
+    let mut taken: BTreeMap<&str, (&str, u64)> = BTreeMap::new();
+    for file in known
+        .0
+        .iter()
+        .filter(|f| f.source == source && f.stream == stream.name)
+    {
+        taken.insert(&file.path, (&file.tag, file.size));
+    }
+    let objects = source::list(connector, stream, &context.secrets).await?;
+    let new = objects
+        .into_iter()
+        .filter(|o| taken.get(o.path.as_str()) != Some(&(o.tag.as_str(), o.size)));
+    Ok(new
+        .map(|object| Split {
+            source: source.into(),
+            stream: stream.name.clone(),
+            object,
+            bookmark: None,
+        })
+        .collect())
+}
+
+/// The next read of a table.
+fn next_read(source: &str, stream: &Stream, known: &Files) -> Split {
+    let reads: Vec<_> = known
+        .0
+        .iter()
+        .filter(|f| f.source == source && f.stream == stream.name)
+        .collect();
+    let path = format!("table@{:08}", reads.len() + 1);
+    let bookmark = reads.last().and_then(|f| f.bookmark.clone());
+    let object = SourceObject {
+        path,
+        size: 0,
+        tag: String::new(),
+        date: None,
+    };
+    Split {
+        source: source.into(),
+        stream: stream.name.clone(),
+        object,
+        bookmark,
+    }
+}
+
+/// Chooses shard counts from the amount of data. Results do not depend on them.
+fn widen(context: &Context, plan: &mut Plan, known: &Files) {
+    let bytes: u64 = plan.splits.iter().map(|s| s.object.size).sum();
+    let split = u64::from(context.run.spec.sharding.split_mebibytes.max(1)) << 20;
+    let by_bytes = bytes.div_ceil(split).clamp(1, 1024);
+    let by_files = (plan.splits.len() as u64).clamp(1, 8);
+    plan.source_shards = u32::try_from(by_bytes.max(by_files)).unwrap_or(1);
+    let all: u64 = bytes + known.active().map(|f| f.size).sum::<u64>();
+    let chosen = u32::try_from((all >> 26).clamp(2, 16)).unwrap_or(2);
+    plan.slot_shards = context.run.spec.sharding.shards.unwrap_or(chosen).max(1);
+}

@@ -1,0 +1,353 @@
+//! publish: checks conservation and gates, writes the intent, commits every table, then the pointer.
+//!
+//! Once the intent stands, the run can only roll forward, by whoever comes along: everything that is to be
+//! committed is written down before.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use musubi_api::run::Stage;
+use musubi_lake::{
+    Error, Store,
+    delta::{self, DataFile},
+    manifest,
+    pointer::{self, Published, TableVersion},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Context, Outcome, RunRefused,
+    attach::{self, Attached},
+    clean::{self, Present},
+    curate::{self, Curated},
+    link::Linked,
+    plan::Plan,
+    tables,
+    train::Trained,
+};
+
+/// Everything that a publish does, written down before it begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Publication {
+    run: String,
+    pipeline: String,
+    version: u64,
+    as_of: jiff::Timestamp,
+    tables: BTreeMap<String, Vec<DataFile>>,
+    state: BTreeMap<String, String>,
+}
+
+/// What was published.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {
+    /// Version.
+    pub version: u64,
+    /// Rows of each table.
+    pub rows: BTreeMap<String, u64>,
+}
+
+fn publication_path(run: &str) -> String {
+    format!("runs/{run}/publication.json")
+}
+
+pub(super) async fn run(context: &Context) -> Result<Outcome> {
+    if let Some(done) = context.done::<Done>(Stage::Publish, 0).await? {
+        return Ok(outcome(true, &done));
+    }
+    let run = &context.run;
+    let path = publication_path(&run.uid);
+    let publication = match context.store.find(&path).await? {
+        Some(bytes) => manifest::decode(&path, "a publication", &bytes)?,
+        None => prepare(context, &path).await?,
+    };
+    if let Err(error) = pointer::declare(&context.store, &run.uid, publication.version).await {
+        if matches!(error, Error::Conflict { .. }) {
+            let why = format!(
+                "version {} was published by another run while this one was under way; start a new run",
+                publication.version
+            );
+            return Err(RunRefused(why).into());
+        }
+        return Err(error.into());
+    }
+    let published = finish(&context.store, &publication).await?;
+    let rows = published
+        .tables
+        .iter()
+        .map(|(name, t)| (name.clone(), t.rows))
+        .collect();
+    let done = context
+        .commit(
+            Stage::Publish,
+            0,
+            Done {
+                version: published.version,
+                rows,
+            },
+        )
+        .await?;
+    Ok(outcome(false, &done))
+}
+
+fn outcome(reused: bool, done: &Done) -> Outcome {
+    Outcome::new(
+        reused,
+        [
+            ("version", done.version),
+            ("tables", done.rows.len() as u64),
+        ],
+    )
+}
+
+/// Completes a publish that somebody began and did not end.
+pub(super) async fn roll_forward(context: &Context) -> Result<()> {
+    let Some((intent, _)) = pointer::intent(&context.store).await? else {
+        return Ok(());
+    };
+    let now = pointer::published(&context.store)
+        .await?
+        .map_or(0, |(p, _)| p.version);
+    let Some(run) = intent.run.filter(|_| intent.version > now) else {
+        return Ok(());
+    };
+    let path = publication_path(&run);
+    let publication = manifest::decode(&path, "a publication", &context.store.get(&path).await?)?;
+    tracing::info!(
+        run,
+        version = intent.version,
+        "completing a publish that was begun"
+    );
+    finish(&context.store, &publication).await?;
+    Ok(())
+}
+
+/// Commits every table, then the pointer. May be done twice, by two processes at once.
+async fn finish(store: &Store, publication: &Publication) -> Result<Published> {
+    if let Some(done) = pointer::version(store, publication.version).await?
+        && done.run == publication.run
+        && pointer::published(store)
+            .await?
+            .is_some_and(|(p, _)| p.version >= publication.version)
+    {
+        return Ok(done);
+    }
+    let mut versions = BTreeMap::new();
+    for (table, files) in &publication.tables {
+        let rows = files.iter().map(|f| f.rows).sum();
+        let schema = tables::schema(table).with_context(|| format!("table {table} is unknown"))?;
+        let commit = delta::Commit {
+            table: &format!("curated/{table}"),
+            schema: &schema,
+            partition: &[],
+            application: &format!("{}/{table}", publication.pipeline),
+            transaction: publication.version,
+            files: files.clone(),
+            at: publication.as_of,
+        };
+        let delta_version = delta::commit(store, &commit).await?;
+        versions.insert(
+            table.clone(),
+            TableVersion {
+                delta_version,
+                rows,
+            },
+        );
+    }
+    let from = pointer::published(store).await?;
+    let next = Published {
+        version: publication.version,
+        run: publication.run.clone(),
+        as_of: publication.as_of,
+        nonce: pointer::nonce(),
+        restores: None,
+        tables: versions,
+        state: publication.state.clone(),
+    };
+    if from
+        .as_ref()
+        .is_some_and(|(p, _)| p.version >= next.version)
+    {
+        return pointer::version(store, next.version)
+            .await?
+            .context("the version that was published is gone");
+    }
+    pointer::advance(store, from.as_ref().map(|(_, tag)| tag), &next).await?;
+    Ok(next)
+}
+
+/// Checks that everything is accounted for, and writes down what is to be done.
+async fn prepare(context: &Context, path: &str) -> Result<Publication> {
+    let run = &context.run;
+    let plan = context.plan().await?;
+    let present = clean::present(context, &plan).await?;
+    let trained: Trained = context
+        .done(Stage::Train, 0)
+        .await?
+        .context("stage train is not complete")?;
+    let linked: Linked = context
+        .done(Stage::Link, 0)
+        .await?
+        .context("stage link is not complete")?;
+    let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
+    let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
+    conservation(&present, &trained, &attached)?;
+    quarantine_limits(context, &plan, &present)?;
+    let mut tables: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
+    for (table, files) in attached.into_iter().flat_map(|a| a.tables) {
+        tables.entry(table).or_default().extend(files);
+    }
+    for (table, files) in curated
+        .into_iter()
+        .flat_map(|c| c.tables)
+        .chain(linked.tables.clone())
+    {
+        tables.entry(table).or_default().extend(files);
+    }
+    let quality = curate::quality(context, &plan, &present).await?;
+    tables.insert("quality".into(), vec![quality]);
+    row_gates(context, &plan, &tables).await?;
+    let mut state = BTreeMap::new();
+    let files_path = format!("runs/{}/files.json", run.uid);
+    context
+        .store
+        .put(&files_path, manifest::encode(&files_path, &present.files)?)
+        .await?;
+    state.insert("files".to_owned(), files_path);
+    let cleaned_path = format!("runs/{}/cleaned.json", run.uid);
+    context
+        .store
+        .put(
+            &cleaned_path,
+            manifest::encode(&cleaned_path, &present.index())?,
+        )
+        .await?;
+    state.insert("cleaned".to_owned(), cleaned_path);
+    state.insert("groups".to_owned(), attach::groups(&plan).to_string());
+    state.extend(trained.state());
+    state.extend(linked.state());
+    let publication = Publication {
+        run: run.uid.clone(),
+        pipeline: format!("{}/{}", run.namespace, run.pipeline),
+        version: plan.next_version(),
+        as_of: run.as_of,
+        tables,
+        state,
+    };
+    match context
+        .store
+        .create(path, manifest::encode(path, &publication)?)
+        .await
+    {
+        Ok(()) => Ok(publication),
+        Err(Error::AlreadyExists { .. }) => Ok(manifest::decode(
+            path,
+            "a publication",
+            &context.store.get(path).await?,
+        )?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Every row of every source is accounted for, from bytes to tables.
+fn conservation(present: &Present, trained: &Trained, attached: &[Attached]) -> Result<()> {
+    for active in &present.active {
+        if !active.cleaned.rows.holds() {
+            let why = format!("{}: {:?}", active.file.path, active.cleaned.rows);
+            return Err(RunRefused(format!(
+                "conservation does not hold in {why}; nothing was published"
+            ))
+            .into());
+        }
+    }
+    let clean: u64 = present
+        .active
+        .iter()
+        .flat_map(|a| a.cleaned.entities.values())
+        .map(|p| p.rows)
+        .sum();
+    let mut known: u64 = trained.counts.iter().sum();
+    known += attached
+        .iter()
+        .map(|a| a.current + a.duplicate + a.superseded + a.deleted)
+        .sum::<u64>();
+    if clean != known {
+        let why = format!(
+            "{clean} clean rows came in and {known} are accounted for; nothing was published"
+        );
+        return Err(RunRefused(why).into());
+    }
+    Ok(())
+}
+
+/// Stops the run when too many of the rows that it took were quarantined.
+fn quarantine_limits(context: &Context, plan: &Plan, present: &Present) -> Result<()> {
+    for (name, source) in &context.run.sources {
+        for stream in &source.streams {
+            let gate = format!("quarantine/{name}/{}", stream.name);
+            if context.run.allow.contains(&gate) {
+                continue;
+            }
+            let new = present.active.iter().filter(|a| {
+                a.file.source == *name
+                    && a.file.stream == stream.name
+                    && a.file.taken == plan.next_version()
+            });
+            let (mut rows, mut bad) = (0_u64, 0_u64);
+            for active in new {
+                rows += active.cleaned.rows.accepted + active.cleaned.rows.quarantined;
+                bad += active.cleaned.rows.quarantined;
+            }
+            let limit = &stream.contract.quarantine_limit;
+            let percent = limit.percent.unwrap_or(10.0);
+            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+            let over_percent = rows >= 20 && bad as f64 * 100.0 > rows as f64 * percent;
+            if over_percent || limit.rows.is_some_and(|most| bad > most) {
+                return Err(RunRefused(format!(
+                    "Source {name}, stream {}: {bad} of {rows} rows were quarantined, more than quarantineLimit allows; \
+                     nothing was published. Look at them with `musubi quarantine list`, or let it through with `--allow {gate}`",
+                    stream.name
+                ))
+                .into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares the tables with the version before.
+async fn row_gates(
+    context: &Context,
+    plan: &Plan,
+    tables: &BTreeMap<String, Vec<DataFile>>,
+) -> Result<()> {
+    if plan.base == 0 {
+        return Ok(());
+    }
+    let base = pointer::version(&context.store, plan.base)
+        .await?
+        .context("the base version is gone")?;
+    let limit = context.run.spec.gates.max_row_drop_percent;
+    for (table, before) in &base.tables {
+        let now: u64 = tables
+            .get(table)
+            .into_iter()
+            .flatten()
+            .map(|f| f.rows)
+            .sum();
+        let gate = format!("rows/{table}");
+        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+        let fallen =
+            before.rows > now && (before.rows - now) as f64 * 100.0 > before.rows as f64 * limit;
+        if fallen && !context.run.allow.contains(&gate) {
+            return Err(RunRefused(format!(
+                "table {table} would fall from {} to {now} rows, more than gates.maxRowDropPercent ({limit}) allows; \
+                 nothing was published. If that is right, let it through with `--allow {gate}`",
+                before.rows
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}

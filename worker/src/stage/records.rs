@@ -1,0 +1,295 @@
+//! Which version of each row stands, over all active files.
+//!
+//! Only key columns are read for that; whole rows are gathered for what changed. Maximum by
+//! (version, file order, position) is associative and commutative, so the answer depends neither on
+//! shards nor on the number of runs that brought the files.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use arrow::{
+    array::{Array, AsArray, RecordBatch, UInt64Array},
+    compute,
+    datatypes::{Date32Type, Int64Type, SchemaRef},
+};
+use futures::TryStreamExt;
+use musubi_api::entity::Entity;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use super::{Context, clean::Active};
+
+/// One version of one row, by reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Version {
+    /// The row's record id.
+    pub record: u128,
+    /// The thing it is about across sources (an order, a product), or the record itself.
+    pub thing: u128,
+    /// Hash of the order number, for rows that have one.
+    pub order: u64,
+    /// Which active file.
+    pub file: u32,
+    /// Position in its clean file.
+    pub at: u32,
+    /// Cursor; the smallest when the stream has none.
+    pub version: i64,
+    /// Hash of its content.
+    pub content: u64,
+    /// Business date in days since 1970, when it has one.
+    pub date: Option<i32>,
+    /// Whether this version says that the row is gone.
+    pub deleted: bool,
+}
+
+/// What became of the versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reduced {
+    /// Rows that stand.
+    pub current: u64,
+    /// Repetitions of a row with the same content.
+    pub duplicate: u64,
+    /// Older versions of a row.
+    pub superseded: u64,
+    /// Rows that are gone.
+    pub deleted: u64,
+}
+
+/// A record id as a number.
+///
+/// # Errors
+/// When it is not 32 hexadecimal digits.
+pub fn parse_id(id: &str) -> Result<u128> {
+    u128::from_str_radix(id, 16).with_context(|| {
+        format!(
+            "a record id is 32 hexadecimal digits, not {} characters",
+            id.len()
+        )
+    })
+}
+
+/// All versions of an entity's rows whose thing `keep` wants.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn versions(
+    context: &Context,
+    active: &[Active],
+    entity: Entity,
+    keep: impl Fn(u128) -> bool,
+) -> Result<Vec<Version>> {
+    let mut columns = vec!["record_id", "version", "deleted", "content"];
+    let shared = entity.shared_key().filter(|k| *k != "order_number");
+    let dated = entity.is_dated();
+    let ordered = matches!(entity, Entity::Order | Entity::OrderLine);
+    columns.extend(shared);
+    columns.extend(dated.then_some("business_date"));
+    columns.extend(ordered.then_some("order_number"));
+    let mut versions = Vec::new();
+    for (file, active) in active.iter().enumerate() {
+        let Some(part) = active.cleaned.entities.get(entity.as_str()) else {
+            continue;
+        };
+        let mut stream =
+            musubi_lake::parquet::stream(&context.store, &part.path, Some(&columns)).await?;
+        let mut at = 0;
+        while let Some(batch) = stream.try_next().await? {
+            let text = |name: &str| {
+                batch
+                    .column_by_name(name)
+                    .and_then(|c| c.as_string_opt::<i32>())
+            };
+            let ids = text("record_id").context("a clean file has no record ids")?;
+            let numbers = |name: &str| {
+                batch
+                    .column_by_name(name)
+                    .and_then(|c| c.as_primitive_opt::<Int64Type>())
+            };
+            let version = numbers("version").context("a clean file has no versions")?;
+            let content = numbers("content").context("a clean file has no content hashes")?;
+            let deleted = batch
+                .column_by_name("deleted")
+                .and_then(|c| c.as_boolean_opt());
+            let dates = batch
+                .column_by_name("business_date")
+                .and_then(|c| c.as_primitive_opt::<Date32Type>());
+            let orders = text("order_number");
+            let keys = shared.and_then(text).or(if entity == Entity::Order {
+                orders
+            } else {
+                None
+            });
+            for row in 0..batch.num_rows() {
+                let record = parse_id(ids.value(row))?;
+                let order = orders
+                    .filter(|o| o.is_valid(row))
+                    .map_or(0, |o| xxh3_64(o.value(row).as_bytes()));
+                let key = keys
+                    .filter(|k| k.is_valid(row))
+                    .map(|k| xxh3_128(k.value(row).as_bytes()));
+                let thing = key.unwrap_or(record);
+                let slot = if order == 0 { thing } else { u128::from(order) };
+                if keep(slot) {
+                    versions.push(Version {
+                        record,
+                        thing,
+                        order,
+                        file: u32::try_from(file)?,
+                        at,
+                        version: if version.is_valid(row) {
+                            version.value(row)
+                        } else {
+                            i64::MIN
+                        },
+                        content: content.value(row).cast_unsigned(),
+                        date: dates.filter(|d| d.is_valid(row)).map(|d| d.value(row)),
+                        deleted: deleted.is_some_and(|d| d.value(row)),
+                    });
+                }
+                at += 1;
+            }
+        }
+    }
+    Ok(versions)
+}
+
+/// Keeps of each record the version that stands; sorted by record.
+#[must_use]
+pub fn latest(mut versions: Vec<Version>) -> (Vec<Version>, Reduced) {
+    versions.sort_unstable_by_key(|v| (v.record, v.version, v.file, v.at));
+    let mut reduced = Reduced::default();
+    let mut standing = Vec::with_capacity(versions.len());
+    for group in versions.chunk_by(|a, b| a.record == b.record) {
+        for pair in group.windows(2) {
+            if pair[0].content == pair[1].content && pair[0].deleted == pair[1].deleted {
+                reduced.duplicate += 1;
+            } else {
+                reduced.superseded += 1;
+            }
+        }
+        let Some(last) = group.last() else { continue };
+        if last.deleted {
+            reduced.deleted += 1;
+        } else {
+            reduced.current += 1;
+            standing.push(*last);
+        }
+    }
+    (standing, reduced)
+}
+
+/// The clean rows at the given places, in that order.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn gather(
+    context: &Context,
+    active: &[Active],
+    entity: Entity,
+    schema: &SchemaRef,
+    places: &[(u32, u32)],
+) -> Result<RecordBatch> {
+    let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    let mut by_file: BTreeMap<u32, Vec<(u32, usize)>> = BTreeMap::new();
+    for (position, (file, at)) in places.iter().enumerate() {
+        by_file.entry(*file).or_default().push((*at, position));
+    }
+    let mut taken = Vec::new();
+    let mut order = vec![0_u64; places.len()];
+    let mut next = 0_u64;
+    for (file, mut wanted) in by_file {
+        wanted.sort_unstable();
+        let part = active[file as usize]
+            .cleaned
+            .entities
+            .get(entity.as_str())
+            .context("a clean file is gone")?;
+        let mut stream =
+            musubi_lake::parquet::stream(&context.store, &part.path, Some(&columns)).await?;
+        let (mut begin, mut done) = (0_u32, 0_usize);
+        while let Some(batch) = stream.try_next().await? {
+            let end = begin + u32::try_from(batch.num_rows())?;
+            let first = done;
+            while done < wanted.len() && wanted[done].0 < end {
+                order[wanted[done].1] = next;
+                next += 1;
+                done += 1;
+            }
+            if done > first {
+                let rows: UInt64Array = wanted[first..done]
+                    .iter()
+                    .map(|(at, _)| u64::from(at - begin))
+                    .collect();
+                taken.push(compute::take_record_batch(&batch, &rows)?);
+            }
+            begin = end;
+        }
+    }
+    let Some(first) = taken.first() else {
+        return Ok(RecordBatch::new_empty(schema.clone()));
+    };
+    let together = compute::concat_batches(&first.schema(), &taken)?;
+    Ok(compute::take_record_batch(
+        &together,
+        &UInt64Array::from(order),
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(record: u128, version: i64, file: u32, content: u64) -> Version {
+        Version {
+            record,
+            thing: record,
+            order: 0,
+            file,
+            at: 0,
+            version,
+            content,
+            date: None,
+            deleted: false,
+        }
+    }
+
+    #[test]
+    fn the_cursor_decides_before_the_file() {
+        let (standing, reduced) = latest(vec![version(1, 9, 0, 1), version(1, 3, 5, 2)]);
+        assert_eq!(standing[0].content, 1);
+        assert_eq!(
+            reduced,
+            Reduced {
+                current: 1,
+                superseded: 1,
+                ..Reduced::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_repeated_row_is_a_duplicate() {
+        let (_, reduced) = latest(vec![
+            version(1, 1, 0, 7),
+            version(1, 1, 1, 7),
+            version(2, 1, 1, 7),
+        ]);
+        assert_eq!(
+            reduced,
+            Reduced {
+                current: 2,
+                duplicate: 1,
+                ..Reduced::default()
+            }
+        );
+    }
+
+    #[test]
+    fn a_deleted_row_is_gone_until_it_comes_again() {
+        let gone = Version {
+            deleted: true,
+            ..version(1, 2, 0, 1)
+        };
+        assert_eq!(latest(vec![version(1, 1, 0, 1), gone]).1.deleted, 1);
+        assert_eq!(latest(vec![version(1, 3, 0, 1), gone]).1.current, 1);
+    }
+}

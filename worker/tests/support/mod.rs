@@ -1,0 +1,128 @@
+//! A small retailer in a folder: resources, files, and what a run makes of them.
+
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use musubi::stage::{
+    Context,
+    runner::{self, StageSummary, Watch},
+};
+use musubi_api::{
+    load,
+    run::{Run, Stage, StageReport},
+};
+use musubi_lake::{Store, delta, parquet, pointer};
+
+/// A world in a temporary folder.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Watch for Silent {
+    fn stage(&self, _: Stage, _: u32) {}
+    fn shard(&self, _: &StageReport) {}
+    fn complete(&self, _: &StageSummary) {}
+}
+
+impl World {
+    pub(crate) fn new(resources: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("resources.yaml"), resources).expect("write resources");
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &[u8]) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("make a folder");
+        fs::write(path, content).expect("write a file");
+    }
+
+    /// The run that `musubi run` would make, with this many shards.
+    pub(crate) fn resolve(&self, uid: &str, shards: u32) -> (Run, musubi_api::secrets::Secrets) {
+        let catalog = load::load_and_validate(&[self.path("resources.yaml")])
+            .unwrap_or_else(|p| panic!("{p}"));
+        let as_of = "2026-11-05T00:00:00Z".parse().expect("an instant");
+        let mut run = catalog
+            .resolve_run(None, uid, as_of)
+            .unwrap_or_else(|p| panic!("{p}"));
+        run.spec.sharding.shards = Some(shards);
+        (run, catalog.secrets().clone())
+    }
+
+    /// Runs all stages.
+    pub(crate) async fn run(&self, uid: &str, shards: u32) -> anyhow::Result<Vec<StageSummary>> {
+        let (run, secrets) = self.resolve(uid, shards);
+        let context = Context::open(run, secrets)?;
+        runner::run(&context, 2, Arc::new(Silent)).await
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        open(&self.path("lake"))
+    }
+
+    /// The rows of every published table as sorted text.
+    pub(crate) async fn tables(&self) -> BTreeMap<String, Vec<String>> {
+        tables(&self.store()).await
+    }
+}
+
+fn open(folder: &Path) -> Store {
+    Store::open(&musubi_lake::Location::Folder(folder.into())).expect("open the lake")
+}
+
+/// The rows of every published table as sorted text; `id_changes` is history and left out.
+pub(crate) async fn tables(store: &Store) -> BTreeMap<String, Vec<String>> {
+    let (published, _) = pointer::published(store)
+        .await
+        .expect("read the pointer")
+        .expect("something is published");
+    let mut tables = BTreeMap::new();
+    for (name, version) in published
+        .tables
+        .iter()
+        .filter(|(name, _)| *name != "id_changes")
+    {
+        let folder = format!("curated/{name}");
+        let snapshot = delta::snapshot(store, &folder, Some(version.delta_version))
+            .await
+            .expect("read the log");
+        let mut rows = Vec::new();
+        for file in snapshot.into_iter().flat_map(|s| s.files.into_values()) {
+            for batch in parquet::read(store, &format!("{folder}/{}", file.path), None)
+                .await
+                .expect("read a file")
+            {
+                let options = FormatOptions::default().with_null("∅");
+                let columns: Vec<ArrayFormatter<'_>> = batch
+                    .columns()
+                    .iter()
+                    .map(|c| ArrayFormatter::try_new(c, &options).expect("a formatter"))
+                    .collect();
+                rows.extend((0..batch.num_rows()).map(|r| {
+                    columns
+                        .iter()
+                        .map(|c| c.value(r).to_string())
+                        .collect::<Vec<_>>()
+                        .join("|")
+                }));
+            }
+        }
+        rows.sort();
+        tables.insert(name.clone(), rows);
+    }
+    tables
+}
