@@ -2,35 +2,44 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
+use musubi_api::{entity::Entity, run::Run};
+use musubi_clean::cleaner::record_id;
 
-use crate::demo::{examples, world::World};
+use crate::{
+    demo::{
+        examples, outcome,
+        score::{Score, Truth},
+        world::World,
+    },
+    stage::Context,
+};
 
-/// Writes a seeded world of a bento retailer, runs its pipeline and scores the result.
+/// Write a seeded world of a bento retailer, run its pipeline, and score the result against the truth.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// How many people live in the world.
     #[arg(long, default_value_t = 5000)]
-    pub customers: u64,
+    customers: u64,
     /// How many days it lasts.
     #[arg(long, default_value_t = 14, value_parser = clap::value_parser!(u32).range(1..=366))]
-    pub days: u32,
+    days: u32,
     /// Seed: the same gives the same world.
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    seed: u64,
     /// Folder for resources, data, truth and results.
     #[arg(long, default_value = "./musubi-demo")]
-    pub out: PathBuf,
+    out: PathBuf,
     /// Write the world and stop there.
     #[arg(long)]
-    pub only_data: bool,
+    only_data: bool,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub async fn run(args: Args) -> Result<ExitCode> {
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let world = write_world(&args)?;
     println!(
@@ -43,6 +52,21 @@ pub async fn run(args: Args) -> Result<ExitCode> {
         world.planted,
         began.elapsed().as_secs_f64()
     );
+    if args.only_data {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (run, secrets) = super::resolve(std::slice::from_ref(&args.out), Some("bento"))?;
+    let summary = super::run::execute(run.clone(), secrets.clone(), None, false).await?;
+    println!("{}", crate::report::summary(&summary));
+    let run = Run {
+        uid: summary.run,
+        ..run
+    };
+    let outcome = outcome::read(&Context::open(run, secrets)?).await?;
+    let truth = Truth::read(&args.out.join("truth"), |source, stream, key| {
+        record_id(source, stream, Entity::Customer, key)
+    })?;
+    println!("{}", Score::of(&truth, &outcome).table());
     Ok(ExitCode::SUCCESS)
 }
 

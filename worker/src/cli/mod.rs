@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod demo;
 mod run;
 mod stage;
 mod validate;
@@ -27,6 +28,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     Run(run::Args),
     Stage(stage::Args),
     Validate(validate::Args),
@@ -43,6 +45,7 @@ enum Command {
 /// Whatever the command could not do, with the way out.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
+        Command::Demo(args) => demo::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Stage(args) => stage::run(args).await,
         Command::Validate(args) => validate::run(&args),

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod examples;
 pub mod names;
+pub mod outcome;
 pub mod person;
 pub mod places;
 pub mod score;

@@ -55,11 +55,14 @@ fn format_of(stream: &Stream) -> Format {
     })
 }
 
+/// Takes a member of an archive: its name, and its bytes.
+pub(super) type TakeMember<'a> = dyn FnMut(Option<Arc<str>>, &mut dyn Read) -> Result<()> + 'a;
+
 /// Calls `take` with the decompressed bytes of an object, or of each member of an archive.
 pub(super) fn each_member(
     stream: &Stream,
     mut input: impl Read,
-    take: &mut dyn FnMut(Option<Arc<str>>, &mut dyn Read) -> Result<()>,
+    take: &mut TakeMember<'_>,
 ) -> Result<()> {
     let mut magic = Vec::new();
     input.by_ref().take(4).read_to_end(&mut magic)?;
