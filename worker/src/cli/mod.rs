@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod demo;
+mod output;
 mod run;
 mod stage;
 mod validate;

@@ -3,8 +3,10 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
+use comfy_table::Table;
 use musubi_api::{Catalog, Problem, load_and_validate};
+
+use super::output;
 
 /// Check resource files: schema, rules, references, mappings. Prints every problem at once.
 #[derive(Debug, clap::Args)]
@@ -37,15 +39,19 @@ enum Output {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let outcome = load_and_validate(&args.files);
     let problems = outcome.as_ref().err().map_or(&[][..], |p| p.as_slice());
-    match args.output {
-        Output::Text => match &outcome {
-            Ok(catalog) => println!("{}", summary(catalog)),
-            Err(problems) => eprintln!("{problems}"),
-        },
-        Output::Table => println!("{}", table(problems)),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&report(problems))?),
-        Output::Yaml => print!("{}", serde_saphyr::to_string(&report(problems))?),
-    }
+    let form = match args.output {
+        Output::Text => {
+            match &outcome {
+                Ok(catalog) => println!("{}", summary(catalog)),
+                Err(problems) => eprintln!("{problems}"),
+            }
+            return Ok(ExitCode::from(u8::from(outcome.is_err())));
+        }
+        Output::Table => output::Output::Table,
+        Output::Json => output::Output::Json,
+        Output::Yaml => output::Output::Yaml,
+    };
+    form.print(&report(problems), |_| table(problems).to_string())?;
     Ok(ExitCode::from(u8::from(outcome.is_err())))
 }
 
@@ -70,10 +76,7 @@ fn summary(catalog: &Catalog) -> String {
 }
 
 fn table(problems: &[Problem]) -> Table {
-    let mut table = Table::new();
-    table
-        .load_style(UTF8_BORDERS_ONLY)
-        .set_header(["place", "resource", "field", "problem"]);
+    let mut table = output::table(&["place", "resource", "field", "problem"], 4);
     for p in problems {
         let place = format!("{}:{}:{}", p.file.display(), p.line, p.column);
         table.add_row([&place, &p.resource, &p.field, &p.message]);

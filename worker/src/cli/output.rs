@@ -1,0 +1,54 @@
+//! How commands print what they found: `-o table|json|yaml`, the same everywhere.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// JSON for machines.
+    Json,
+    /// YAML for machines.
+    Yaml,
+}
+
+impl Output {
+    /// Prints an answer to standard output: as `text` says for people, as the value itself for machines.
+    ///
+    /// # Errors
+    /// When the value cannot be written in that form.
+    pub(super) fn print<T: Serialize>(
+        self,
+        value: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<()> {
+        match self {
+            Self::Table => println!("{}", text(value).trim_end()),
+            Self::Json => println!("{}", serde_json::to_string_pretty(value)?),
+            Self::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+        }
+        Ok(())
+    }
+}
+
+/// A table with rules between header and rows only. The first `texts` columns are texts, the others numbers.
+pub(super) fn table(header: &[&str], texts: usize) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().enumerate().map(|(at, name)| {
+        let side = if at < texts {
+            CellAlignment::Left
+        } else {
+            CellAlignment::Right
+        };
+        Cell::new(name).set_alignment(side)
+    }));
+    table
+}
