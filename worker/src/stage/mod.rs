@@ -5,7 +5,7 @@ pub mod attach;
 pub mod clean;
 pub mod curate;
 pub mod files;
-
+mod gates;
 pub mod ingest;
 pub mod link;
 pub mod load;

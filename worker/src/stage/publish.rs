@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     Context, Outcome, RunRefused,
     attach::{self, Attached},
-    clean::{self, Present},
+    clean,
     curate::{self, Curated},
+    gates,
     link::Linked,
-    plan::Plan,
     tables,
     train::Trained,
 };
@@ -192,8 +192,8 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
-    conservation(&present, &trained, &attached)?;
-    quarantine_limits(context, &plan, &present)?;
+    gates::conservation(&present, &trained, &attached)?;
+    gates::quarantine_limits(context, &plan, &present)?;
     let mut tables: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     for (table, files) in attached.into_iter().flat_map(|a| a.tables) {
         tables.entry(table).or_default().extend(files);
@@ -207,7 +207,7 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
     }
     let quality = curate::quality(context, &plan, &present).await?;
     tables.insert("quality".into(), vec![quality]);
-    row_gates(context, &plan, &tables).await?;
+    gates::rows(context, &plan, &tables).await?;
     let mut state = BTreeMap::new();
     let files_path = format!("runs/{}/files.json", run.uid);
     context
@@ -248,106 +248,4 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
         )?),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Every row of every source is accounted for, from bytes to tables.
-fn conservation(present: &Present, trained: &Trained, attached: &[Attached]) -> Result<()> {
-    for active in &present.active {
-        if !active.cleaned.rows.holds() {
-            let why = format!("{}: {:?}", active.file.path, active.cleaned.rows);
-            return Err(RunRefused(format!(
-                "conservation does not hold in {why}; nothing was published"
-            ))
-            .into());
-        }
-    }
-    let clean: u64 = present
-        .active
-        .iter()
-        .flat_map(|a| a.cleaned.entities.values())
-        .map(|p| p.rows)
-        .sum();
-    let mut known: u64 = trained.counts.iter().sum();
-    known += attached
-        .iter()
-        .map(|a| a.current + a.duplicate + a.superseded + a.deleted)
-        .sum::<u64>();
-    if clean != known {
-        let why = format!(
-            "{clean} clean rows came in and {known} are accounted for; nothing was published"
-        );
-        return Err(RunRefused(why).into());
-    }
-    Ok(())
-}
-
-/// Stops the run when too many of the rows that it took were quarantined.
-fn quarantine_limits(context: &Context, plan: &Plan, present: &Present) -> Result<()> {
-    for (name, source) in &context.run.sources {
-        for stream in &source.streams {
-            let gate = format!("quarantine/{name}/{}", stream.name);
-            if context.run.allow.contains(&gate) {
-                continue;
-            }
-            let new = present.active.iter().filter(|a| {
-                a.file.source == *name
-                    && a.file.stream == stream.name
-                    && a.file.taken == plan.next_version()
-            });
-            let (mut rows, mut bad) = (0_u64, 0_u64);
-            for active in new {
-                rows += active.cleaned.rows.accepted + active.cleaned.rows.quarantined;
-                bad += active.cleaned.rows.quarantined;
-            }
-            let limit = &stream.contract.quarantine_limit;
-            let percent = limit.percent.unwrap_or(10.0);
-            #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-            let over_percent = rows >= 20 && bad as f64 * 100.0 > rows as f64 * percent;
-            if over_percent || limit.rows.is_some_and(|most| bad > most) {
-                return Err(RunRefused(format!(
-                    "Source {name}, stream {}: {bad} of {rows} rows were quarantined, more than quarantineLimit allows; \
-                     nothing was published. Look at them with `musubi quarantine list`, or let it through with `--allow {gate}`",
-                    stream.name
-                ))
-                .into());
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Compares the tables with the version before.
-async fn row_gates(
-    context: &Context,
-    plan: &Plan,
-    tables: &BTreeMap<String, Vec<DataFile>>,
-) -> Result<()> {
-    if plan.base == 0 {
-        return Ok(());
-    }
-    let base = pointer::version(&context.store, plan.base)
-        .await?
-        .context("the base version is gone")?;
-    let limit = context.run.spec.gates.max_row_drop_percent;
-    for (table, before) in &base.tables {
-        let now: u64 = tables
-            .get(table)
-            .into_iter()
-            .flatten()
-            .map(|f| f.rows)
-            .sum();
-        let gate = format!("rows/{table}");
-        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-        let fallen =
-            before.rows > now && (before.rows - now) as f64 * 100.0 > before.rows as f64 * limit;
-        if fallen && !context.run.allow.contains(&gate) {
-            return Err(RunRefused(format!(
-                "table {table} would fall from {} to {now} rows, more than gates.maxRowDropPercent ({limit}) allows; \
-                 nothing was published. If that is right, let it through with `--allow {gate}`",
-                before.rows
-            ))
-            .into());
-        }
-    }
-    Ok(())
 }
