@@ -1,4 +1,4 @@
-//! What the tests run against: a database server of their own.
+//! What the tests run against: a database server and a browser of their own.
 //!
 //! Nothing is skipped in silence: what is missing is installed, and what cannot be installed fails the
 //! run with the command that would install it.
@@ -12,28 +12,72 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// Something that Debian brings.
+struct Tool {
+    /// The variable that the tests find it by; set, it is taken as it is.
+    variable: &'static str,
+    /// What a person calls it.
+    name: &'static str,
+    /// Debian's package.
+    package: &'static str,
+    /// Where it is, once installed.
+    find: fn() -> Option<PathBuf>,
+}
+
+const TOOLS: [Tool; 2] = [
+    Tool {
+        variable: "MUSUBI_PG_BIN",
+        name: "PostgreSQL",
+        package: "postgresql",
+        find: find_postgres,
+    },
+    Tool {
+        variable: "MUSUBI_CHROMIUM",
+        name: "Chromium",
+        package: "chromium",
+        find: || on_path("chromium"),
+    },
+];
+
 /// Installs what is missing, and gives the environment that the tests find it by.
 pub(crate) fn prepare() -> Result<Vec<(&'static str, PathBuf)>> {
     let begun = Instant::now();
-    let found = vec![("MUSUBI_PG_BIN", postgres()?)];
+    let found = TOOLS
+        .iter()
+        .map(|tool| Ok((tool.variable, provide(tool)?)))
+        .collect::<Result<_>>()?;
     println!("servers: done in {:.0?}", begun.elapsed());
     Ok(found)
 }
 
-/// The folder with `initdb` and `postgres`.
-fn postgres() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("MUSUBI_PG_BIN") {
-        return Ok(dir.into());
+fn provide(tool: &Tool) -> Result<PathBuf> {
+    if let Some(set) = std::env::var_os(tool.variable) {
+        return Ok(set.into());
     }
-    if let Some(dir) = find_postgres() {
-        return Ok(dir);
+    if let Some(found) = (tool.find)() {
+        return Ok(found);
     }
-    const BY_HAND: &str =
-        "apt-get install -y postgresql (or set MUSUBI_PG_BIN to the folder that holds initdb)";
-    let installed = apt(&["update"]).and_then(|()| apt(&["install", "-y", "postgresql"]));
-    installed.with_context(|| format!("install PostgreSQL; by hand: {BY_HAND}"))?;
-    find_postgres()
-        .with_context(|| format!("PostgreSQL is not where Debian puts it; by hand: {BY_HAND}"))
+    let by_hand = format!(
+        "apt-get install -y {} (or set {} to where it is)",
+        tool.package, tool.variable
+    );
+    apt(&["update"])
+        .and_then(|()| apt(&["install", "-y", tool.package]))
+        .with_context(|| format!("install {}; by hand: {by_hand}", tool.name))?;
+    (tool.find)().with_context(|| {
+        format!(
+            "{} is not where Debian puts it; by hand: {by_hand}",
+            tool.name
+        )
+    })
+}
+
+/// A program on the PATH.
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|dir| dir.join(program))
+        .find(|file| file.exists())
 }
 
 /// The newest server that Debian installed, or the one on the PATH.
@@ -48,10 +92,9 @@ fn find_postgres() -> Option<PathBuf> {
         .filter(complete)
         .collect();
     found.sort();
-    let path = std::env::var_os("PATH").unwrap_or_default();
     found
         .pop()
-        .or_else(|| std::env::split_paths(&path).find(complete))
+        .or_else(|| Some(on_path("initdb")?.parent()?.to_owned()).filter(complete))
 }
 
 fn apt(args: &[&str]) -> Result<()> {
