@@ -143,23 +143,31 @@ fn default_split() -> u32 {
     64
 }
 
-/// What must hold before a version is published. Compared with the version before.
+/// What must hold before a version is published, compared with the version before. A run that a gate
+/// refuses publishes nothing, says which limit it met, and can be let through by the gate's name. Shares of
+/// fewer than 20 rows say nothing and are not compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Gates {
-    /// Percent by which the rows of a table may fall.
+    /// Gate `rows/<table>`: percent by which the rows of a table may fall.
     #[serde(default = "ten")]
     #[schemars(range(min = 0, max = 100))]
     pub max_row_drop_percent: f64,
-    /// Percent points by which the share of records that are linked to another may move.
+    /// Gate `rows/<table>`: percent by which the rows of a table may rise; no limit when absent. A young
+    /// lake doubles with its second day, so set it once the lake has some weeks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub max_row_rise_percent: Option<f64>,
+    /// Gate `match-rate`: percent points by which the share of customer records that are linked to another
+    /// may rise or fall.
     #[serde(default = "ten")]
     #[schemars(range(min = 0, max = 100))]
     pub max_match_rate_change: f64,
-    /// Percent of the known customers that one run may merge into others.
+    /// Gate `merged-customers`: percent of the known customers that one run may merge into others.
     #[serde(default = "five")]
     #[schemars(range(min = 0, max = 100))]
     pub max_merged_percent: f64,
-    /// Percent points by which the empty share of a column may rise.
+    /// Gate `nulls/<table>.<column>`: percent points by which the empty share of a column may rise.
     #[serde(default = "twenty")]
     #[schemars(range(min = 0, max = 100))]
     pub max_null_rise: f64,
@@ -169,6 +177,7 @@ impl Default for Gates {
     fn default() -> Self {
         Self {
             max_row_drop_percent: ten(),
+            max_row_rise_percent: None,
             max_match_rate_change: ten(),
             max_merged_percent: five(),
             max_null_rise: twenty(),
@@ -252,7 +261,7 @@ pub struct CustomerPipelineRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 40))]
     pub as_of: Option<String>,
-    /// Publish although a gate says no: the gates to pass over, by name.
+    /// Publish although a gate says no: the gates to pass over, by name (`rows/orders`) or kind (`rows`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub allow: Vec<String>,

@@ -5,13 +5,15 @@
 //! `kill -9` of the test leaves nothing behind.
 //!
 //! Where binaries are is said by environment variables, set by `cargo xtask test`:
-//! `MUSUBI_PG_BIN` (folder with `initdb` and `postgres`), `MUSUBI_WEED`, `MUSUBI_MOTO`.
+//! `MUSUBI_PG_BIN` (folder with `initdb` and `postgres`), `MUSUBI_WEED`, `MUSUBI_MOTO`, `MUSUBI_CHROMIUM`.
 
+mod browser;
 mod guard;
 mod postgres;
 pub mod proxy;
 mod s3;
 
+pub use browser::{Browser, View};
 pub use guard::free_port;
 pub use postgres::Postgres;
 pub use s3::{Moto, SeaweedFs};

@@ -12,6 +12,7 @@ use crate::{
         score::{Score, Truth},
         world::World,
     },
+    report::{self, Paint},
     stage::Context,
 };
 
@@ -43,21 +44,22 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let began = Instant::now();
     let world = write_world(&args)?;
     println!(
-        "A world of {} people over {} days (seed {}) in {}: {} records of them in ten systems, {} bad rows planted, {:.1} s.",
-        world.customers,
+        "  A world of {} people over {} days (seed {}) is in {}: {} records of them in ten\n  systems, and {} bad rows. It took {:.1} s to write.\n",
+        report::count(world.customers),
         world.days,
         world.seed,
         args.out.display(),
-        world.records,
-        world.planted,
+        report::count(world.records),
+        report::count(world.planted),
         began.elapsed().as_secs_f64()
     );
     if args.only_data {
         return Ok(ExitCode::SUCCESS);
     }
     let (run, secrets) = super::resolve(std::slice::from_ref(&args.out), Some("bento"))?;
-    let summary = super::run::execute(run.clone(), secrets.clone(), None, false).await?;
-    println!("{}", crate::report::summary(&summary));
+    let mut summary = super::run::execute(run.clone(), secrets.clone(), None, false).await?;
+    summary.next = super::run::next(std::slice::from_ref(&args.out), Some("bento"), &summary);
+    println!("{}", report::summary(&summary, Paint::of_stdout()));
     let run = Run {
         uid: summary.run,
         ..run

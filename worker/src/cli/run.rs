@@ -9,14 +9,14 @@ use std::{
 };
 
 use anyhow::Result;
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, CommandFactory as _, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use musubi_api::run::{EXIT_RUN_FAILED, Run, Stage, StageReport};
 use musubi_lake::{Error, Store, manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    report::RunSummary,
+    report::{self, Paint, RunSummary},
     stage::{
         Context, RunRefused,
         runner::{self, StageSummary, Watch},
@@ -81,11 +81,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     wanted.spec.sharding.shards = args.shards.or(wanted.spec.sharding.shards);
     let json = args.output == Output::Json;
     match execute(wanted, secrets, args.threads, json).await {
-        Ok(outcome) => {
+        Ok(mut outcome) => {
+            outcome.next = next(&args.files, args.pipeline.as_deref(), &outcome);
             if json {
                 println!("{}", serde_json::to_string(&outcome)?);
             } else {
-                println!("{}", crate::report::summary(&outcome));
+                println!("{}", report::summary(&outcome, Paint::of_stdout()));
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -131,7 +132,57 @@ pub(super) async fn execute(
         other => other?,
     };
     close(&context.store).await?;
-    crate::report::write(&context, &stages).await
+    report::write(&context, &stages).await
+}
+
+/// Commands to try after a run, as they can be typed where the run was started.
+pub(super) fn next(
+    files: &[PathBuf],
+    pipeline: Option<&str>,
+    outcome: &RunSummary,
+) -> Vec<(String, String)> {
+    let musubi = std::env::args().next().unwrap_or_else(|| "musubi".into());
+    let mut resources: String = files
+        .iter()
+        .map(|f| format!(" -f {}", quoted(&f.display().to_string())))
+        .collect();
+    if let Some(pipeline) = pipeline {
+        resources.push_str(&format!(" -p {}", quoted(pipeline)));
+    }
+    let knows = |command: &str| super::Cli::command().find_subcommand(command).is_some();
+    let mut next = Vec::new();
+    if let Some((_, page)) = outcome.places.iter().find(|(name, _)| name == "report") {
+        let open = if cfg!(target_os = "macos") {
+            "open"
+        } else {
+            "xdg-open"
+        };
+        next.push((
+            format!("{open} {}", quoted(page)),
+            "shows the report in a browser".into(),
+        ));
+    }
+    if knows("quarantine") && outcome.streams.iter().any(|s| s.quarantined > 0) {
+        next.push((
+            format!("{musubi} quarantine list{resources}"),
+            "shows the rows that were set aside, and why".into(),
+        ));
+    }
+    next.push((
+        format!("{musubi} run{resources}"),
+        "takes what came in since this run".into(),
+    ));
+    next
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The run that is open, when it runs the same resources; else the one that is wanted, now open.
@@ -217,12 +268,7 @@ impl Watch for Lines {
             }
             return;
         }
-        eprintln!(
-            "{:>9}  {:>7}  {}",
-            summary.stage.as_str(),
-            seconds(summary.millis),
-            words(summary)
-        );
+        eprintln!("{}", line(summary));
     }
 }
 
@@ -236,7 +282,7 @@ impl Watch for Bars {
     fn stage(&self, stage: Stage, shards: u32) {
         let bar = ProgressBar::new(u64::from(shards));
         if let Ok(style) =
-            ProgressStyle::with_template("{prefix:>9}  {elapsed:>7}  {bar:24} {pos}/{len} shards")
+            ProgressStyle::with_template("  {prefix:<9} {elapsed:>10}  {bar:24} {pos}/{len} shards")
         {
             bar.set_style(style);
         }
@@ -261,23 +307,25 @@ impl Watch for Bars {
         {
             bar.finish_and_clear();
         }
-        eprintln!(
-            "{:>9}  {:>7}  {}",
-            summary.stage.as_str(),
-            seconds(summary.millis),
-            words(summary)
-        );
+        eprintln!("{}", line(summary));
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "shown to a person")]
-fn seconds(millis: u64) -> String {
-    format!("{:.2} s", millis as f64 / 1000.0)
+/// A stage that is complete, in a line.
+fn line(summary: &StageSummary) -> String {
+    format!(
+        "  {:<9} {:>10}  {}",
+        summary.stage.as_str(),
+        report::duration(summary.millis),
+        words(summary)
+    )
 }
 
 fn words(summary: &StageSummary) -> String {
     let counts = summary.counts.iter().filter(|(_, n)| **n != 0);
-    let mut words: Vec<String> = counts.map(|(name, n)| format!("{n} {name}")).collect();
+    let mut words: Vec<String> = counts
+        .map(|(name, n)| format!("{} {name}", report::grouped(*n)))
+        .collect();
     if summary.reused > 0 {
         words.push(format!(
             "{} of {} shards were done before",

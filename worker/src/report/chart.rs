@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{Sale, grouped};
+use super::{Sale, count, money};
 
 /// Text for HTML.
 pub(super) fn text(text: &str) -> String {
@@ -44,8 +44,8 @@ pub(super) fn bars(bars: &[Bar], fill: &str) -> String {
         let width = (bar.size / longest * 1000.0).max(0.0);
         let _ = write!(
             out,
-            "<span class=label>{}</span><svg role=img aria-hidden=true viewBox=\"0 0 1000 14\" preserveAspectRatio=none>\
-             <rect width=\"{width:.1}\" height=14 fill=\"{fill}\" data-tip=\"{}\"/></svg><span class=value>{}</span>",
+            "<span class=label>{}</span><svg role=img aria-hidden=true viewBox=\"0 0 1000 16\" preserveAspectRatio=none>\
+             <rect width=\"{width:.1}\" height=16 fill=\"{fill}\" data-tip=\"{}\"/></svg><span class=value>{}</span>",
             bar.label,
             text(&bar.value),
             text(&bar.value)
@@ -69,48 +69,114 @@ pub(super) fn channels(sales: &[Sale]) -> Vec<String> {
         .collect()
 }
 
-/// Sales by day, stacked by channel; what was returned hangs below the line.
-#[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
-pub(super) fn stacked(sales: &[Sale]) -> String {
-    let order = channels(sales);
-    let days: Vec<&str> = sales
-        .iter()
-        .map(|s| s.date.as_str())
-        .collect::<BTreeSet<_>>()
+/// What a day sold and what it gave back.
+type Day = (i64, i64);
+
+/// The scale of a drawing of days: money upwards, days to the right.
+struct Scale {
+    top: f64,
+    bottom: f64,
+    height: f64,
+    left: f64,
+    step: f64,
+}
+
+impl Scale {
+    const UNDER: f64 = 26.0;
+    const OVER: f64 = 12.0;
+
+    fn y(&self, value: f64) -> f64 {
+        let inner = self.height - Self::OVER - Self::UNDER;
+        Self::OVER + (self.top - value) / (self.top - self.bottom) * inner
+    }
+
+    fn x(&self, place: usize) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a position on a drawing")]
+        let place = place as f64;
+        self.left + self.step * place
+    }
+}
+
+/// A round number of which four or so reach `most`.
+fn round_step(most: f64) -> f64 {
+    let raw = (most / 4.0).max(1.0);
+    let power = 10_f64.powf(raw.log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0]
         .into_iter()
-        .collect();
+        .find(|f| f * power >= raw)
+        .unwrap_or(10.0);
+    factor * power
+}
+
+/// Sales by day, stacked by channel; what was returned hangs below the line. `width` is the drawing's, in
+/// the pixels that its text is set for.
+#[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
+pub(super) fn stacked(sales: &[Sale], currency: &str, width: f64) -> String {
+    let order = channels(sales);
+    let days: BTreeSet<&str> = sales.iter().map(|s| s.date.as_str()).collect();
+    let days: Vec<&str> = days.into_iter().collect();
     if days.is_empty() {
         return "<p class=note>No sales yet.</p>".into();
     }
-    let mut by_day: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+    let mut by_day: BTreeMap<&str, Day> = BTreeMap::new();
     for sale in sales {
         let (up, down) = by_day.entry(&sale.date).or_default();
-        if sale.amount >= 0 {
-            *up += sale.amount
-        } else {
-            *down += sale.amount
-        }
+        *(if sale.amount >= 0 { up } else { down }) += sale.amount;
     }
-    let top = by_day.values().map(|d| d.0).max().unwrap_or(0).max(1) as f64;
-    let bottom = by_day.values().map(|d| d.1).min().unwrap_or(0) as f64;
-    let (width, height, left) = (960.0, 260.0, 64.0);
-    let y = |v: f64| 12.0 + (top - v) / (top - bottom) * (height - 40.0);
-    let step = (width - left) / days.len() as f64;
+    let most = by_day.values().map(|d| d.0).max().unwrap_or(0).max(1) as f64;
+    let least = by_day.values().map(|d| d.1).min().unwrap_or(0) as f64;
+    let tick = round_step(most / 10_000.0) * 10_000.0;
+    let left = 54.0;
+    let scale = Scale {
+        top: (most / tick).ceil() * tick,
+        bottom: least * 1.1,
+        height: if width > 600.0 { 300.0 } else { 230.0 },
+        left,
+        step: (width - left) / days.len() as f64,
+    };
     let mut out = format!(
-        "<svg role=img aria-label=\"sales by day and channel\" viewBox=\"0 0 {width} {height}\">"
+        "<svg role=img aria-label=\"sales by day and channel\" viewBox=\"0 0 {width} {}\">",
+        scale.height
     );
-    for part in 0..=3 {
-        let value = top * f64::from(part) / 3.0;
+    let mut value = 0.0;
+    while value <= scale.top {
+        let class = if value == 0.0 { "zero" } else { "axis" };
         let _ = write!(
             out,
-            "<line class=axis x1={left} x2={width} y1={0:.1} y2={0:.1} /><text class=soft x={1} y={2:.1} text-anchor=end>{3}</text>",
-            y(value),
+            "<line class={class} x1={left} x2={width} y1={0:.1} y2={0:.1} /><text class=soft x={1} y={2:.1} text-anchor=end>{3}</text>",
+            scale.y(value),
             left - 8.0,
-            y(value) + 4.0,
+            scale.y(value) + 4.0,
             short(value / 10_000.0)
         );
+        value += tick;
     }
+    columns(&mut out, sales, &order, &days, &scale, currency);
+    let every = days.len().div_ceil(if width > 600.0 { 14 } else { 5 });
+    for (i, day) in days.iter().enumerate().step_by(every) {
+        let _ = write!(
+            out,
+            "<text class=soft x={:.1} y={} text-anchor=middle>{}</text>",
+            scale.x(i) + scale.step / 2.0,
+            scale.height - 6.0,
+            text(day.get(5..).unwrap_or(day))
+        );
+    }
+    out.push_str("</svg>");
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
+fn columns(
+    out: &mut String,
+    sales: &[Sale],
+    order: &[String],
+    days: &[&str],
+    scale: &Scale,
+    currency: &str,
+) {
     let (mut up, mut down) = (BTreeMap::<&str, f64>::new(), BTreeMap::<&str, f64>::new());
+    let gap = (scale.step * 0.14).min(8.0);
     for (c, channel) in order.iter().enumerate() {
         for sale in sales
             .iter()
@@ -125,78 +191,85 @@ pub(super) fn stacked(sales: &[Sale]) -> String {
             let _ = write!(
                 out,
                 "<rect x={:.1} width={:.1} y={:.1} height={:.2} fill=\"{}\" data-tip=\"{} · {} · {}\"/>",
-                left + step * place as f64 + step * 0.1,
-                step * 0.8,
-                y(from.max(to)),
-                y(from.min(to)) - y(from.max(to)),
+                scale.x(place) + gap,
+                scale.step - 2.0 * gap,
+                scale.y(from.max(to)),
+                scale.y(from.min(to)) - scale.y(from.max(to)),
                 colour(c),
                 text(&sale.date),
                 text(channel),
-                grouped(sale.amount / 10_000)
+                text(&money(currency, sale.amount))
             );
         }
     }
-    let every = days.len().div_ceil(8);
-    for (i, day) in days.iter().enumerate().step_by(every) {
-        let _ = write!(
-            out,
-            "<text class=soft x={:.1} y={} text-anchor=middle>{}</text>",
-            left + step * (i as f64 + 0.5),
-            height - 6.0,
-            text(day.get(5..).unwrap_or(day))
-        );
-    }
-    out.push_str("</svg>");
-    out
 }
 
 /// `1.2 M`, `340 k`.
 fn short(n: f64) -> String {
     match n.abs() {
         a if a >= 1e6 => format!("{:.1} M", n / 1e6),
-        a if a >= 1e3 => format!("{:.0} k", n / 1e3),
+        a if a >= 1e4 => format!("{:.0} k", n / 1e3),
+        a if a >= 1e3 => format!("{:.1} k", n / 1e3),
         _ => format!("{n:.0}"),
     }
 }
 
-/// Upright bars over a scale, one for each (label, count).
+/// Upright bars over a scale, one for each (label, count), in the colour that `fill` gives a label.
 #[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
-pub(super) fn histogram(name: &str, bins: &[(String, u64)], fill: &str) -> String {
+pub(super) fn histogram(
+    name: &str,
+    bins: &[(String, u64)],
+    fill: impl Fn(&str) -> &'static str,
+) -> String {
     if bins.is_empty() {
         return "<p class=note>Nothing was compared yet.</p>".into();
     }
-    let (width, height) = (460.0, 200.0);
+    let (width, height) = (460.0, 220.0);
+    let floor = height - 26.0;
     let most = bins.iter().map(|b| b.1).max().unwrap_or(1).max(1) as f64;
     let step = width / bins.len() as f64;
     let mut out = format!("<svg role=img aria-label=\"{name}\" viewBox=\"-10 0 480 {height}\">");
-    let every = bins.len().div_ceil(10);
+    let every = bins.len().div_ceil(12);
+    // Figures stand over the bars where there is room for them.
+    let roomy = bins.len() <= 16;
     for (i, (label, n)) in bins.iter().enumerate() {
         // Square root: a bin of three stays visible beside one of thirty thousand.
-        let tall = (*n as f64 / most).sqrt() * (height - 40.0);
-        let x = step * i as f64;
+        let tall = (*n as f64 / most).sqrt() * (floor - 24.0);
+        let (x, middle) = (step * i as f64, step * (i as f64 + 0.5));
         let _ = write!(
             out,
-            "<rect x={:.1} width={:.1} y={:.1} height={tall:.1} fill=\"{fill}\" rx=1 data-tip=\"{}: {}\"/>",
-            x + step * 0.08,
-            step * 0.84,
-            height - 24.0 - tall,
+            "<rect x={:.1} width={:.1} y={:.1} height={tall:.1} fill=\"{}\" rx=2 data-tip=\"{}: {}\"/>",
+            x + step * 0.1,
+            step * 0.8,
+            floor - tall,
+            fill(label),
             text(label),
-            super::count(*n)
+            count(*n)
         );
+        if roomy && *n > 0 {
+            let figure = if *n < 10_000 {
+                count(*n)
+            } else {
+                short(*n as f64)
+            };
+            let _ = write!(
+                out,
+                "<text class=soft x={middle:.1} y={:.1} text-anchor=middle font-size=11>{figure}</text>",
+                floor - tall - 5.0
+            );
+        }
         if i % every == 0 {
             let _ = write!(
                 out,
-                "<text class=soft x={:.1} y={} text-anchor=middle>{}</text>",
-                x + step / 2.0,
-                height - 6.0,
+                "<text class=soft x={middle:.1} y={} text-anchor=middle>{}</text>",
+                height - 8.0,
                 text(label)
             );
         }
     }
     let _ = write!(
         out,
-        "<line class=axis x1=0 x2={width} y1={0} y2={0} /></svg>",
-        height - 24.0
+        "<line class=zero x1=0 x2={width} y1={floor} y2={floor} /></svg>"
     );
     out
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use rusqlite::Connection;
 
-use super::{ReportData, RunSummary, Sale, questions};
+use super::{ReportData, RunSummary, Sale, SourceTotal, questions};
 
-/// Fills a page from a run's summary and its tables in SQLite. `weights` are candidate pairs by match weight.
+/// Fills a page from a run's summary and its tables in SQLite. `weights` are pairs by match weight,
+/// `source_totals` what the sources say they sold.
 ///
 /// # Errors
 /// When a table is missing.
@@ -16,6 +17,7 @@ pub fn collect(
     summary: RunSummary,
     as_of: String,
     weights: Vec<(f64, u64)>,
+    source_totals: Vec<SourceTotal>,
 ) -> Result<ReportData> {
     let currency =
         "SELECT coalesce(currency, 'jpy') FROM orders GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1";
@@ -42,7 +44,7 @@ pub fn collect(
     channels.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let units = "coalesce(sum(CAST(round(total * 10000) AS INTEGER)), 0)";
     let sales = format!(
-        "SELECT coalesce(CAST(business_date AS TEXT), '?'), coalesce(channel, '?'), {units} FROM orders GROUP BY 1, 2 ORDER BY 1, 2"
+        "SELECT coalesce(CAST(business_date AS TEXT), '?'), coalesce(channel, '?'), {units} FROM orders GROUP BY 1, 2, total < 0 ORDER BY 1, 2, 3 DESC"
     );
     let sales = list(warehouse, &sales, |r| {
         Ok(Sale {
@@ -51,10 +53,6 @@ pub fn collect(
             amount: r.get(2)?,
         })
     })?;
-    let totals = format!("SELECT source, count(*), {units} FROM orders GROUP BY 1 ORDER BY 1");
-    let source_totals = list(warehouse, &totals, |r| {
-        Ok((r.get(0)?, r.get::<_, i64>(1)?.unsigned_abs(), r.get(2)?))
-    })?;
     let sizes = "SELECT size, count(*) FROM (SELECT count(*) AS size FROM links GROUP BY customer_id) GROUP BY 1 ORDER BY 1";
     let clusters = list(warehouse, sizes, |r| {
         Ok((
@@ -62,6 +60,7 @@ pub fn collect(
             r.get::<_, i64>(1)?.unsigned_abs(),
         ))
     })?;
+    let answers = questions(warehouse, &|cell| amount(&currency, cell))?;
     Ok(ReportData {
         summary,
         as_of,
@@ -71,8 +70,17 @@ pub fn collect(
         source_totals,
         weights,
         clusters,
-        answers: questions(warehouse)?,
+        answers,
     })
+}
+
+/// A cell that is an amount.
+pub(super) fn amount(currency: &str, cell: &super::Cell) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "a rounded amount")]
+    cell.number().map_or_else(
+        || cell.to_string(),
+        |n| super::money(currency, (n * 10_000.0).round() as i64),
+    )
 }
 
 fn list<T>(

@@ -4,12 +4,61 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{
     RunSummary,
-    chart::{colour, text},
+    chart::{Bar, bars, colour, text},
     count,
+    quality::{FATES, fates},
 };
 
-const WIDTH: f64 = 960.0;
-const NODE: f64 = 12.0;
+const WIDTH: f64 = 1020.0;
+/// Width of a node.
+const NODE: f64 = 11.0;
+/// What a node takes at least, for the two lines of its label.
+const LABEL: f64 = 34.0;
+/// Height that all sources share, without their gaps.
+const TALL: f64 = 330.0;
+
+/// The flow: a drawing on a wide page, a list of steps on a phone.
+pub(super) fn flow(run: &RunSummary) -> String {
+    if run.streams.is_empty() {
+        return "<p class=note>Nothing came in.</p>".into();
+    }
+    format!(
+        "<div class=wide>{}</div><div class=phone>{}</div>",
+        drawing(run),
+        steps(run)
+    )
+}
+
+/// Rows of each source, and what became of them.
+fn sources(run: &RunSummary) -> BTreeMap<&str, (u64, [u64; 5])> {
+    let mut sources: BTreeMap<&str, (u64, [u64; 5])> = BTreeMap::new();
+    for s in &run.streams {
+        let (rows, sums) = sources.entry(&s.source).or_default();
+        *rows += s.rows;
+        for (sum, n) in sums.iter_mut().zip(fates(s)) {
+            *sum += n;
+        }
+    }
+    sources
+}
+
+#[expect(clippy::cast_precision_loss, reason = "lengths of bars")]
+fn steps(run: &RunSummary) -> String {
+    let bar = |label: String, n: u64| Bar {
+        label,
+        size: (n as f64).sqrt(),
+        value: count(n),
+    };
+    let mut list: Vec<Bar> = sources(run)
+        .into_iter()
+        .map(|(source, (rows, _))| bar(text(source), rows))
+        .collect();
+    let accepted = run.streams.iter().map(|s| s.accepted).sum();
+    list.push(bar("<b>rows accepted</b>".into(), accepted));
+    list.push(bar("<b>customer records</b>".into(), run.records));
+    list.push(bar("<b>customers</b>".into(), run.customers));
+    bars(&list, "var(--c3)")
+}
 
 #[derive(Clone, Copy)]
 struct Node {
@@ -18,202 +67,171 @@ struct Node {
     tall: f64,
 }
 
-/// A band from one node's right edge to another's left edge.
-fn band(
-    out: &mut String,
-    from: (f64, f64),
-    to: (f64, f64),
-    tall: (f64, f64),
-    fill: &str,
-    tip: &str,
-) {
-    let middle = f64::midpoint(from.0, to.0);
-    let ((x0, y0), (x1, y1)) = (from, to);
-    let (low0, low1) = (y0 + tall.0, y1 + tall.1);
+/// A band of one thickness at each end, from a node's right edge to another's left edge.
+fn band(out: &mut String, from: (f64, f64, f64), to: (f64, f64, f64), fill: &str, tip: &str) {
+    let ((x0, y0, tall0), (x1, y1, tall1)) = (from, to);
+    let middle = f64::midpoint(x0, x1);
+    let (low0, low1) = (y0 + tall0, y1 + tall1);
     let _ = write!(
         out,
         "<path d=\"M{x0:.1} {y0:.1}C{middle:.1} {y0:.1} {middle:.1} {y1:.1} {x1:.1} {y1:.1}V{low1:.1}\
          C{middle:.1} {low1:.1} {middle:.1} {low0:.1} {x0:.1} {low0:.1}Z\" \
-         fill=\"{fill}\" opacity=.35 data-tip=\"{}\"/>",
+         fill=\"{fill}\" opacity=.32 data-tip=\"{}\"/>",
         text(tip)
     );
 }
 
 fn node(out: &mut String, at: Node, fill: &str, label: &str, n: u64, left: bool) {
     let (x, anchor) = if left {
-        (at.x - 8.0, "end")
+        (at.x - 9.0, "end")
     } else {
-        (at.x + NODE + 8.0, "start")
+        (at.x + NODE + 9.0, "start")
     };
-    let y = at.y + at.tall / 2.0;
+    let middle = at.y + at.tall / 2.0;
     let (label, n) = (text(label), count(n));
-    let (above, below, tall) = (y - 2.0, y + 12.0, at.tall.max(1.5));
     let _ = write!(
         out,
-        "<rect x={:.1} y={:.1} width={NODE} height={tall:.1} rx=2 fill=\"{fill}\" data-tip=\"{label}: {n}\"/>\
-         <text x={x:.1} y={above:.1} text-anchor={anchor}>{label}</text>\
-         <text class=soft x={x:.1} y={below:.1} text-anchor={anchor}>{n}</text>",
-        at.x, at.y
+        "<rect x={:.1} y={:.1} width={NODE} height={:.1} rx=2.5 fill=\"{fill}\" data-tip=\"{label}: {n}\"/>\
+         <text x={x:.1} y={:.1} text-anchor={anchor} font-size=13>{label}</text>\
+         <text class=soft x={x:.1} y={:.1} text-anchor={anchor}>{n}</text>",
+        at.x,
+        at.y,
+        at.tall.max(1.5),
+        middle - 2.0,
+        middle + 13.0
     );
 }
 
-/// The flow. Heights follow the square root of the counts, so that a small source can be seen beside a big one;
-/// the figures stand beside.
+/// Places nodes of these heights below each other, each with room for its label, in the middle of `height`.
+fn column(x: f64, talls: &[f64], height: f64) -> Vec<Node> {
+    let slots: f64 = talls.iter().map(|t| t.max(LABEL) + 8.0).sum();
+    let mut y = (height - slots).max(0.0) / 2.0;
+    let mut nodes = Vec::new();
+    for tall in talls {
+        let slot = tall.max(LABEL) + 8.0;
+        nodes.push(Node {
+            x,
+            y: y + (slot - tall) / 2.0,
+            tall: *tall,
+        });
+        y += slot;
+    }
+    nodes
+}
+
+/// The drawing. A source's height follows the square root of its rows, so that a small one can be seen beside
+/// a big one; within it, fates have their share. The figures stand beside.
 #[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
-pub(super) fn flow(run: &RunSummary) -> String {
-    let mut sources: BTreeMap<&str, (u64, u64, u64, u64)> = BTreeMap::new();
-    for s in &run.streams {
-        let sum = sources.entry(&s.source).or_default();
-        *sum = (
-            sum.0 + s.rows,
-            sum.1 + s.accepted,
-            sum.2 + s.quarantined,
-            sum.3 + s.customer_records,
-        );
-    }
-    if sources.is_empty() {
-        return "<p class=note>Nothing came in.</p>".into();
-    }
-    let height = (sources.len() as f64 * 46.0).max(260.0) + 20.0;
-    let roots: f64 = sources
+fn drawing(run: &RunSummary) -> String {
+    let sources = sources(run);
+    let roots: f64 = sources.values().map(|s| (s.0 as f64).sqrt()).sum();
+    let unit = TALL / roots.max(1.0);
+    let talls: Vec<f64> = sources
         .values()
-        .map(|s| (s.0 as f64).sqrt())
-        .sum::<f64>()
-        .max(1.0);
-    let unit = (height - 20.0 - 26.0 * (sources.len() as f64 - 1.0)).max(60.0) / roots;
-    let tall = |n: u64| ((n as f64).sqrt() * unit).max(2.0);
-    let mut out = format!(
-        "<svg role=img aria-label=\"from rows of sources to customers\" viewBox=\"0 0 {WIDTH} {height}\">"
-    );
-    let accepted: u64 = sources.values().map(|s| s.1).sum();
-    let quarantined: u64 = sources.values().map(|s| s.2).sum();
-    let middle: f64 = sources.values().map(|s| tall(s.1)).sum();
-    let aside: f64 = sources
-        .values()
-        .filter(|s| s.2 > 0)
-        .map(|s| tall(s.2))
-        .sum();
-    let clean = Node {
-        x: 380.0,
-        y: 20.0,
-        tall: middle,
+        .map(|(rows, _)| ((*rows as f64).sqrt() * unit).max(2.0))
+        .collect();
+    // The thickness of each band: a fate's share of its source, a hair at least.
+    let part = |tall: f64, rows: u64, n: u64| match n {
+        0 => 0.0,
+        n => (tall * n as f64 / rows.max(1) as f64).max(1.2),
     };
-    let bad = Node {
-        x: 380.0,
-        y: (20.0 + middle + 44.0).min(height - aside - 20.0),
-        tall: aside,
-    };
-    let people = Node {
-        x: 590.0,
-        y: 40.0,
-        tall: (middle * 0.6).max(40.0),
-    };
-    let ratio = if run.records == 0 {
-        0.0
-    } else {
-        run.customers as f64 / run.records as f64
-    };
-    let golden = Node {
-        x: 790.0,
-        y: 40.0,
-        tall: (people.tall * ratio).max(6.0),
-    };
-    let (mut y, mut into_clean, mut into_bad) = (10.0, clean.y, bad.y);
-    let mut nodes = String::new();
-    for (i, (source, (rows, good, wrong, _))) in sources.iter().enumerate() {
-        let here = Node {
-            x: 150.0,
-            y,
-            tall: tall(*rows).max(tall(*good)),
-        };
-        let fill = colour(i % 6);
-        let share = if *wrong > 0 { tall(*wrong) } else { 0.0 };
-        let good_tall = (here.tall - share).max(1.0);
-        let tip = format!("{source}: {} rows cleaned", count(*good));
-        band(
-            &mut out,
-            (here.x + NODE, here.y),
-            (clean.x, into_clean),
-            (good_tall, tall(*good)),
-            &fill,
-            &tip,
-        );
-        if *wrong > 0 {
-            let tip = format!("{source}: {} rows in quarantine", count(*wrong));
-            band(
-                &mut out,
-                (here.x + NODE, here.y + good_tall),
-                (bad.x, into_bad),
-                (share, share),
-                "var(--bad)",
-                &tip,
-            );
+    let mut fate_talls = [0.0; 5];
+    let mut fate_rows = [0_u64; 5];
+    for ((rows, counts), tall) in sources.values().zip(&talls) {
+        for (fate, n) in counts.iter().enumerate() {
+            fate_talls[fate] += part(*tall, *rows, *n);
+            fate_rows[fate] += n;
         }
-        into_clean += tall(*good);
-        into_bad += share;
-        node(&mut nodes, here, &fill, source, *rows, true);
-        y += here.tall + 26.0;
     }
-    let records = format!("{} customer records", count(run.records));
-    band(
-        &mut out,
-        (
-            clean.x + NODE,
-            clean.y + (clean.tall - people.tall).max(0.0) / 2.0,
-        ),
-        (people.x, people.y),
-        (people.tall, people.tall),
-        "var(--c5)",
-        &records,
+    let shown: Vec<usize> = (0..5).filter(|f| fate_rows[*f] > 0).collect();
+    let fate_talls: Vec<f64> = shown.iter().map(|f| fate_talls[*f]).collect();
+    let slots = |talls: &[f64]| talls.iter().map(|t| t.max(LABEL) + 8.0).sum::<f64>();
+    let height = slots(&talls).max(slots(&fate_talls)) + 8.0;
+    let left = column(120.0, &talls, height);
+    let middle = column(430.0, &fate_talls, height);
+    let mut out = format!(
+        "<svg role=img aria-label=\"from rows of sources to customers\" viewBox=\"0 0 {WIDTH} {height:.0}\">"
     );
-    let customers = format!(
+    let mut nodes = String::new();
+    let mut into: Vec<f64> = middle.iter().map(|n| n.y).collect();
+    for (i, ((source, (rows, counts)), here)) in sources.iter().zip(&left).enumerate() {
+        let mut y = here.y;
+        for (place, fate) in shown.iter().enumerate() {
+            let n = counts[*fate];
+            let thick = part(here.tall, *rows, n);
+            if n == 0 {
+                continue;
+            }
+            let target = (middle[place].x, into[place], thick);
+            let fill = if *fate == 0 {
+                colour(i % 5)
+            } else {
+                FATES[*fate].1.into()
+            };
+            let tip = format!("{source}: {} rows {}", count(n), FATES[*fate].0);
+            band(&mut out, (here.x + NODE, y, thick), target, &fill, &tip);
+            y += thick;
+            into[place] += thick;
+        }
+        node(&mut nodes, *here, &colour(i % 5), source, *rows, true);
+    }
+    for (place, fate) in shown.iter().enumerate() {
+        let (label, fill) = FATES[*fate];
+        node(
+            &mut nodes,
+            middle[place],
+            fill,
+            label,
+            fate_rows[*fate],
+            false,
+        );
+    }
+    if let Some(accepted) = middle.first().filter(|_| fate_rows[0] > 0) {
+        people(&mut out, &mut nodes, run, *accepted, fate_rows[0]);
+    }
+    out.push_str(&nodes);
+    out.push_str("</svg>");
+    out
+}
+
+/// From accepted rows to records of customers, and to customers.
+#[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
+fn people(out: &mut String, nodes: &mut String, run: &RunSummary, from: Node, rows: u64) {
+    let shrink = |tall: f64, n: u64, of: u64| {
+        (tall * (n as f64 / of.max(1) as f64).min(1.0).sqrt()).max(3.0)
+    };
+    let centred = |x: f64, tall: f64| Node {
+        x,
+        y: from.y + (from.tall - tall) / 2.0,
+        tall,
+    };
+    let records = centred(690.0, shrink(from.tall, run.records, rows));
+    let customers = centred(890.0, shrink(records.tall, run.customers, run.records));
+    let edge = |n: Node| (n.x + NODE, n.y, n.tall);
+    let into = |n: Node| (n.x, n.y, n.tall);
+    let part = centred(from.x, records.tall);
+    let tip = format!("{} customer records", count(run.records));
+    band(out, edge(part), into(records), "var(--c5)", &tip);
+    let tip = format!(
         "{} records became {} customers",
         count(run.records),
         count(run.customers)
     );
-    band(
-        &mut out,
-        (people.x + NODE, people.y),
-        (golden.x, golden.y),
-        (people.tall, golden.tall),
-        "var(--accent)",
-        &customers,
-    );
-    out.push_str(&nodes);
+    band(out, edge(records), into(customers), "var(--accent)", &tip);
     node(
-        &mut out,
-        clean,
-        "var(--c3)",
-        "rows cleaned",
-        accepted,
-        false,
-    );
-    if quarantined > 0 {
-        node(
-            &mut out,
-            bad,
-            "var(--bad)",
-            "quarantined",
-            quarantined,
-            false,
-        );
-    }
-    node(
-        &mut out,
-        people,
+        nodes,
+        records,
         "var(--c5)",
         "customer records",
         run.records,
         false,
     );
     node(
-        &mut out,
-        golden,
+        nodes,
+        customers,
         "var(--accent)",
         "customers",
         run.customers,
         false,
     );
-    out.push_str("</svg>");
-    out
 }

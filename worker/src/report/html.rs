@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{
-    Answer, Cell, ReportData,
+    Answer, Cell, ReportData, Unit,
     chart::{Bar, bars, channels, colour, histogram, stacked, text},
-    count, duration, flow, grouped,
+    collect::amount,
+    count, duration, flow, money, quality,
 };
 
 /// The page of a run.
@@ -16,7 +17,8 @@ pub fn html(data: &ReportData) -> String {
         "<!doctype html><html lang=en><head><meta charset=utf-8>\
          <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\
          <meta name=viewport content=\"width=device-width, initial-scale=1\"><meta name=color-scheme content=\"light dark\">\
-         <title>{0}: report</title><style>{1}</style></head><body><main><h1>{0}</h1><p class=lead>{2}</p>",
+         <title>{0}: one view of each customer</title><style>{1}</style></head><body><main>\
+         <header><h1>{0}</h1><p class=lead>{2}</p></header>",
         text(&run.pipeline),
         include_str!("page.css"),
         text(&lead(data))
@@ -25,8 +27,15 @@ pub fn html(data: &ReportData) -> String {
     section(
         &mut out,
         "From sources to customers",
-        "Rows that came in, what became of them, and whom they belong to.",
-        &format!("<div class=scroll>{}</div>", flow::flow(run)),
+        "Rows that came in, what became of them, and whom they belong to. Heights follow the square root of the figures, so that small sources stay visible.",
+        &flow::flow(run),
+    );
+    heading(&mut out, "Customers and sales");
+    section(
+        &mut out,
+        "Sales by channel and day",
+        "What was returned or cancelled hangs below the line.",
+        &sales(data),
     );
     out.push_str("<div class=pair>");
     section(
@@ -37,54 +46,54 @@ pub fn html(data: &ReportData) -> String {
     );
     section(
         &mut out,
-        "Quarantine by reason",
-        "Rows set aside. They can be exported, mended and replayed.",
-        &reasons(data),
+        "Records of a customer",
+        "Customers by how many records of all sources they have; heights by square root.",
+        &clusters(data),
     );
     out.push_str("</div>");
-    section(
-        &mut out,
-        "Sales by channel and day",
-        "Returns hang below the line.",
-        &sales(data),
-    );
+    heading(&mut out, "Five questions");
+    for (answer, number) in data.answers.iter().zip(1..) {
+        question(&mut out, answer, number, &data.currency);
+    }
+    heading(&mut out, "Can it be trusted?");
     section(
         &mut out,
         "Quality of each source",
-        "Share of the rows that were accepted.",
-        &quality(data),
+        "Every row of every source is exactly one of the five.",
+        &quality::quality(&run.streams),
     );
     out.push_str("<div class=pair>");
-    let weights: Vec<_> = data
-        .weights
-        .iter()
-        .map(|(w, n)| (format!("{w:.0}"), *n))
-        .collect();
+    section(
+        &mut out,
+        "Quarantine by reason",
+        "Rows set aside. They can be exported, mended and replayed.",
+        &quality::reasons(&run.streams),
+    );
     section(
         &mut out,
         "How sure the matches are",
-        "Pairs by match weight in bits; heights by square root.",
-        &histogram("pairs by match weight", &weights, "var(--c1)"),
-    );
-    let clusters: Vec<_> = data
-        .clusters
-        .iter()
-        .map(|(size, n)| (size.to_string(), *n))
-        .collect();
-    section(
-        &mut out,
-        "Records of a customer",
-        "Customers by how many records they have; heights by square root.",
-        &histogram("customers by number of records", &clusters, "var(--c3)"),
+        "Pairs of records that were kept, by match weight: at 0 bits, one person and two are equally likely; every bit more doubles the odds. Heights by square root.",
+        &histogram("pairs by match weight", &weights(data), |bin| {
+            if bin.starts_with('-') {
+                "var(--c5)"
+            } else {
+                "var(--c1)"
+            }
+        }),
     );
     out.push_str("</div>");
-    for answer in &data.answers {
-        question(&mut out, answer);
-    }
+    heading(&mut out, "The run");
+    out.push_str("<div class=pair>");
     section(&mut out, "How long each stage took", "", &stages(data));
+    section(
+        &mut out,
+        "Rows of each table that was published",
+        "",
+        &tables(data),
+    );
     let _ = write!(
         out,
-        "<footer>Run {}. No value of a person is on this page.</footer></main><div id=tip></div><script>{}</script></body></html>",
+        "</div><footer>Run {}. No value of a person is on this page.</footer></main><div id=tip></div><script>{}</script></body></html>",
         text(&run.run),
         include_str!("page.js")
     );
@@ -92,15 +101,21 @@ pub fn html(data: &ReportData) -> String {
 }
 
 fn lead(data: &ReportData) -> String {
-    let version = data.summary.version.map_or_else(
+    let run = &data.summary;
+    let mut sources: Vec<_> = run.streams.iter().map(|s| &s.source).collect();
+    sources.dedup();
+    let version = run.version.map_or_else(
         || "Nothing was published".into(),
-        |v| format!("Version {v}"),
+        |v| format!("Version {v}, as of {}", data.as_of),
     );
-    if data.as_of.is_empty() {
-        version
-    } else {
-        format!("{version}, as of {}", data.as_of)
-    }
+    format!(
+        "{} sources, one view of each customer. {version}.",
+        sources.len()
+    )
+}
+
+fn heading(out: &mut String, words: &str) {
+    let _ = write!(out, "<h3>{}</h3>", text(words));
 }
 
 fn section(out: &mut String, title: &str, note: &str, body: &str) {
@@ -116,42 +131,45 @@ fn section(out: &mut String, title: &str, note: &str, body: &str) {
     );
 }
 
-/// An amount in the currency of most orders; a fraction is shown when there is one.
-fn money(data: &ReportData, units: i64) -> String {
-    let fraction = units.unsigned_abs() % 10_000;
-    let mut amount = grouped(units / 10_000);
-    if units < 0 && units > -10_000 {
-        amount.insert(0, '-');
-    }
-    if fraction != 0 {
-        let _ = write!(
-            amount,
-            ".{}",
-            format!("{fraction:04}").trim_end_matches('0')
-        );
-    }
-    match data.currency.as_str() {
-        "jpy" => format!("¥{amount}"),
-        other => format!("{amount} {}", other.to_uppercase()),
-    }
-}
-
 fn figures(out: &mut String, data: &ReportData) {
     let run = &data.summary;
-    let rows: u64 = run.streams.iter().map(|s| s.rows).sum();
-    let bad: u64 = run.streams.iter().map(|s| s.quarantined).sum();
+    let sum = |of: fn(&crate::stage::accounts::Account) -> u64| -> u64 {
+        run.streams.iter().map(of).sum()
+    };
+    #[expect(clippy::cast_precision_loss, reason = "shown to people")]
+    let each = run.records as f64 / run.customers.max(1) as f64;
     let sales: i64 = data.sales.iter().map(|s| s.amount).sum();
+    let buyers: u64 = data.channels.iter().map(|c| c.1).sum();
+    let several: u64 = data
+        .channels
+        .iter()
+        .filter(|c| c.0.len() > 1)
+        .map(|c| c.1)
+        .sum();
     let figures = [
         (
-            count(rows),
-            format!("rows from {} streams", run.streams.len()),
-        ),
-        (count(bad), "rows in quarantine".to_owned()),
-        (
             count(run.customers),
-            format!("customers, of {} records", count(run.records)),
+            format!(
+                "customers, of {} records ({each:.1} each)",
+                count(run.records)
+            ),
         ),
-        (money(data, sales), "sales".to_owned()),
+        (money(&data.currency, sales), "sales".to_owned()),
+        (
+            count(several),
+            format!(
+                "customers of several channels, of {} who bought",
+                count(buyers)
+            ),
+        ),
+        (
+            count(sum(|s| s.rows)),
+            format!("rows, from {} streams", run.streams.len()),
+        ),
+        (
+            count(sum(|s| s.quarantined)),
+            "rows in quarantine".to_owned(),
+        ),
     ];
     out.push_str("<div class=figures>");
     for (figure, of) in figures {
@@ -170,51 +188,41 @@ fn combinations(data: &ReportData) -> String {
     let mut all: Vec<&String> = data.channels.iter().flat_map(|c| &c.0).collect();
     all.sort();
     all.dedup();
-    let rows: Vec<_> = data
-        .channels
-        .iter()
-        .take(10)
-        .map(|(set, n)| {
-            let dots: String = all
-                .iter()
-                .map(|c| {
-                    if set.contains(c) {
-                        "<i class=on></i>"
-                    } else {
-                        "<i></i>"
-                    }
-                })
-                .collect();
-            Bar {
-                label: format!("<span class=dots>{dots}</span> {}", text(&set.join(" + "))),
-                size: *n as f64,
-                value: count(*n),
-            }
-        })
-        .collect();
+    let dot = |on: bool| if on { "<i class=on></i>" } else { "<i></i>" };
+    let bar = |(set, n): &(Vec<String>, u64)| {
+        let dots: String = all.iter().map(|c| dot(set.contains(c))).collect();
+        Bar {
+            label: format!("<span class=dots>{dots}</span> {}", text(&set.join(" + "))),
+            size: *n as f64,
+            value: count(*n),
+        }
+    };
+    let rows: Vec<_> = data.channels.iter().take(10).map(bar).collect();
     bars(&rows, "var(--c1)")
 }
 
-#[expect(clippy::cast_precision_loss, reason = "lengths of bars")]
-fn reasons(data: &ReportData) -> String {
-    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
-    for (reason, n) in data.summary.streams.iter().flat_map(|s| &s.reasons) {
-        *sums.entry(reason).or_default() += n;
+fn clusters(data: &ReportData) -> String {
+    const MOST: u64 = 15;
+    let mut bins: Vec<(String, u64)> = Vec::new();
+    let largest = data.clusters.iter().map(|c| c.0).max().unwrap_or(0);
+    for size in 1..=largest.min(MOST) {
+        let here = data
+            .clusters
+            .iter()
+            .filter(|c| c.0 == size || (size == MOST && c.0 > MOST));
+        let more = if size == MOST && largest > MOST {
+            "+"
+        } else {
+            ""
+        };
+        bins.push((format!("{size}{more}"), here.map(|c| c.1).sum()));
     }
-    let mut sums: Vec<_> = sums.into_iter().collect();
-    sums.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    if sums.is_empty() {
-        return "<p class=note>No row was set aside.</p>".into();
-    }
-    let rows: Vec<_> = sums
-        .iter()
-        .map(|(reason, n)| Bar {
-            label: text(reason),
-            size: *n as f64,
-            value: count(*n),
-        })
-        .collect();
-    bars(&rows, "var(--bad)")
+    histogram("customers by number of records", &bins, |_| "var(--c3)")
+}
+
+fn weights(data: &ReportData) -> Vec<(String, u64)> {
+    let bins = data.weights.iter();
+    bins.map(|(w, n)| (format!("{w:.0}"), *n)).collect()
 }
 
 fn sales(data: &ReportData) -> String {
@@ -229,126 +237,120 @@ fn sales(data: &ReportData) -> String {
     }
     let _ = write!(
         out,
-        "</div><div class=scroll>{}</div>",
-        stacked(&data.sales)
+        "</div><div class=wide>{}</div><div class=phone>{}</div>",
+        stacked(&data.sales, &data.currency, 1020.0),
+        stacked(&data.sales, &data.currency, 350.0)
     );
     let drawn: i64 = data.sales.iter().map(|s| s.amount).sum();
-    let sources: i64 = data.source_totals.iter().map(|s| s.2).sum();
-    out.push_str("<div class=scroll><table><tr><th>source<th class=n>orders<th class=n>total</tr>");
-    for (source, orders, total) in &data.source_totals {
-        let _ = write!(
-            out,
-            "<tr><td>{}<td class=n>{}<td class=n>{}</tr>",
-            text(source),
-            count(*orders),
-            text(&money(data, *total))
-        );
-    }
-    let verdict = if drawn == sources {
+    let counted: i64 = data.source_totals.iter().map(|t| t.counted()).sum();
+    let verdict = if drawn == counted {
         format!(
-            "<span class=equal>Equal to the last place: {}.</span>",
-            text(&money(data, drawn))
+            "<p class=\"verdict good\">The chart adds up to {0}, and what the sources say they sold adds up to {0}: equal to the last place.</p>",
+            text(&money(&data.currency, drawn))
         )
     } else {
         format!(
-            "<span class=unequal>Not equal: the chart adds up to {} and the sources to {}.</span>",
-            text(&money(data, drawn)),
-            text(&money(data, sources))
+            "<p class=\"verdict bad\">Not equal: the chart adds up to {}, and what the sources say they sold to {}.</p>",
+            text(&money(&data.currency, drawn)),
+            text(&money(&data.currency, counted))
         )
     };
-    let _ = write!(out, "</table></div><p>{verdict}</p>");
-    out
-}
-
-fn quality(data: &ReportData) -> String {
-    let mut out = String::from(
-        "<div class=scroll><table><tr><th>source<th>stream<th class=n>files<th class=n>rows<th class=n>accepted<th class=n>quarantined</tr>",
+    out.push_str(&verdict);
+    out.push_str(
+        "<details><summary>How the sources add up</summary><p class=note>Added up from the clean rows of each source, apart from the table that the chart is drawn from. \
+         An order that two sources tell of counts from one of them.</p><div class=scroll><table><tr><th>source<th class=n>orders told<th class=n>total told<th class=n>told by another source too<th class=n>counted from here</tr>",
     );
-    for s in &data.summary.streams {
-        #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-        let share = 100.0 * s.accepted as f64 / (s.accepted + s.quarantined).max(1) as f64;
+    let amount = |units: i64| text(&money(&data.currency, units));
+    for t in &data.source_totals {
         let _ = write!(
             out,
-            "<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{share:.2} %<td class=n>{}</tr>",
-            text(&s.source),
-            text(&s.stream),
-            count(s.files),
-            count(s.rows),
-            count(s.quarantined)
+            "<tr><td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",
+            text(&t.source),
+            count(t.orders),
+            amount(t.total),
+            if t.told_orders == 0 {
+                "·".into()
+            } else {
+                format!(
+                    "{} in {} orders",
+                    amount(t.told_total),
+                    count(t.told_orders)
+                )
+            },
+            amount(t.counted())
         );
     }
-    out.push_str("</table></div>");
+    let _ = write!(
+        out,
+        "<tr class=sum><td>together<td class=n><td class=n><td class=n><td class=n>{}</tr></table></div></details>",
+        amount(counted)
+    );
     out
 }
 
-fn question(out: &mut String, answer: &Answer) {
-    let label = |row: &[Cell]| {
-        row.first()
-            .map(|c| text(&c.to_string()))
-            .unwrap_or_default()
+fn question(out: &mut String, answer: &Answer, number: u32, currency: &str) {
+    let shown = |cell: &Cell| match answer.unit {
+        Unit::Count => cell.to_string(),
+        Unit::Money => amount(currency, cell),
+        Unit::Percent => format!("{cell} %"),
     };
-    let rows: Vec<_> = answer
-        .rows
-        .iter()
-        .filter_map(|row| match row.get(answer.shown) {
-            Some(Cell::Number(n)) => Some(Bar {
-                label: label(row),
-                size: *n,
-                value: Cell::Number(*n).to_string(),
-            }),
-            _ => None,
+    let bar = |row: &Vec<Cell>| {
+        let cell = row.get(answer.shown)?;
+        Some(Bar {
+            label: text(&row.first()?.to_string()),
+            size: cell.number()?,
+            value: shown(cell),
         })
-        .collect();
-    let shown = answer.columns.get(answer.shown).map_or("", String::as_str);
+    };
+    let rows: Vec<_> = answer.rows.iter().filter_map(bar).collect();
+    let column = answer.columns.get(answer.shown);
+    let column = column.map_or("", |c| c.trim_end_matches(", %"));
     let mut body = format!(
-        "<p class=sentence>{}</p><p class=note>{}</p>{}",
+        "<p class=sentence>{}</p><p class=of>{}</p>{}",
         text(&answer.sentence),
-        text(shown),
+        text(column),
         bars(&rows, "var(--accent)")
     );
     if !answer.rows.is_empty() {
-        body.push_str("<details><summary>All figures</summary><div class=scroll><table><tr>");
-        let number = |at: usize| {
-            answer
-                .rows
-                .iter()
-                .any(|r| matches!(r.get(at), Some(Cell::Number(_))))
-        };
-        for (i, column) in answer.columns.iter().enumerate() {
-            let _ = write!(
-                body,
-                "<th{}>{}",
-                if number(i) { " class=n" } else { "" },
-                text(column)
-            );
-        }
-        for row in &answer.rows {
-            body.push_str("<tr>");
-            for (i, cell) in row.iter().enumerate() {
-                let _ = write!(
-                    body,
-                    "<td{}>{}",
-                    if number(i) { " class=n" } else { "" },
-                    text(&cell.to_string())
-                );
-            }
-        }
-        body.push_str("</table></div></details>");
+        body.push_str("<details><summary>All figures</summary>");
+        figures_of(&mut body, answer);
+        body.push_str("</details>");
     }
     let _ = write!(
         body,
         "<details><summary>The SQL</summary><pre>{}</pre></details>",
         text(&answer.sql)
     );
-    section(out, &answer.question, "", &body);
+    let _ = write!(
+        out,
+        "<section><h2><span class=number>{number}</span>{}</h2>{body}</section>",
+        text(&answer.question)
+    );
+}
+
+fn figures_of(out: &mut String, answer: &Answer) {
+    let number = |at: usize| {
+        let mut cells = answer.rows.iter().filter_map(|r| r.get(at));
+        cells.any(|c| c.number().is_some())
+    };
+    let class = |at: usize| if number(at) { " class=n" } else { "" };
+    out.push_str("<div class=scroll><table><tr>");
+    for (i, column) in answer.columns.iter().enumerate() {
+        let _ = write!(out, "<th{}>{}", class(i), text(column));
+    }
+    for row in &answer.rows {
+        out.push_str("<tr>");
+        for (i, cell) in row.iter().enumerate() {
+            let _ = write!(out, "<td{}>{}", class(i), text(&cell.to_string()));
+        }
+    }
+    out.push_str("</table></div>");
 }
 
 #[expect(clippy::cast_precision_loss, reason = "lengths of bars")]
 fn stages(data: &ReportData) -> String {
-    let rows: Vec<_> = data
-        .summary
-        .stages
-        .iter()
+    let stages = data.summary.stages.iter();
+    let rows: Vec<_> = stages
         .map(|s| Bar {
             label: text(&s.stage),
             size: s.millis as f64,
@@ -356,4 +358,18 @@ fn stages(data: &ReportData) -> String {
         })
         .collect();
     bars(&rows, "var(--c5)")
+}
+
+fn tables(data: &ReportData) -> String {
+    let mut out = String::from("<div class=list>");
+    for (table, rows) in &data.summary.tables {
+        let _ = write!(
+            out,
+            "<div><span>{}</span><span>{}</span></div>",
+            text(table),
+            count(*rows)
+        );
+    }
+    out.push_str("</div>");
+    out
 }

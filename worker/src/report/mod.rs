@@ -4,17 +4,24 @@ mod chart;
 mod collect;
 mod flow;
 mod html;
+mod paint;
+mod quality;
 mod questions;
 mod summary;
+mod totals;
 mod write;
 
 use serde::{Deserialize, Serialize};
 
 pub use collect::collect;
 pub use html::html;
+pub use paint::Paint;
 pub use questions::questions;
 pub use summary::summary;
+pub use totals::SourceTotal;
 pub use write::write;
+
+use crate::stage::accounts::Account;
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,8 +33,8 @@ pub struct RunSummary {
     pub run: String,
     /// Version that was published; `None` when nothing was.
     pub version: Option<u64>,
-    /// What came in, by source and stream.
-    pub streams: Vec<StreamSummary>,
+    /// What came in and what became of it, by source and stream.
+    pub streams: Vec<Account>,
     /// Clean customer records.
     pub records: u64,
     /// Customers that they became.
@@ -40,30 +47,6 @@ pub struct RunSummary {
     pub stages: Vec<StageTime>,
     /// Commands to try next, with what they do.
     pub next: Vec<(String, String)>,
-}
-
-/// What came in from a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StreamSummary {
-    /// Source.
-    pub source: String,
-    /// Stream.
-    pub stream: String,
-    /// Files taken.
-    pub files: u64,
-    /// Rows read.
-    pub rows: u64,
-    /// Rows that became entities.
-    pub accepted: u64,
-    /// Rows set aside, with a reason.
-    pub quarantined: u64,
-    /// Headers, trailers and the like.
-    pub structural: u64,
-    /// Customer records among what the rows became.
-    pub customer_records: u64,
-    /// Rows in quarantine by reason.
-    pub reasons: Vec<(String, u64)>,
 }
 
 /// How long a stage took.
@@ -94,9 +77,9 @@ pub struct ReportData {
     pub channels: Vec<(Vec<String>, u64)>,
     /// Sales by day and channel, in 1/10,000 of the currency.
     pub sales: Vec<Sale>,
-    /// Totals of all orders by source, in 1/10,000 of the currency.
-    pub source_totals: Vec<(String, u64, i64)>,
-    /// Candidate pairs by match weight (lower edge of a bin, in bits).
+    /// What each source says it sold, taken from its clean rows.
+    pub source_totals: Vec<SourceTotal>,
+    /// Pairs that were kept, by match weight (lower edge of a bin, in bits).
     pub weights: Vec<(f64, u64)>,
     /// Customers by how many records they have.
     pub clusters: Vec<(u64, u64)>,
@@ -130,8 +113,23 @@ pub struct Answer {
     pub rows: Vec<Vec<Cell>>,
     /// Which column the chart shows, beside the first.
     pub shown: usize,
+    /// What its numbers are.
+    pub unit: Unit,
     /// What the figures mean, in a sentence.
     pub sentence: String,
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unit {
+    /// Things.
+    #[default]
+    Count,
+    /// Amounts of the report's currency.
+    Money,
+    /// Parts of a hundred.
+    Percent,
 }
 
 /// A cell of a result.
@@ -144,6 +142,17 @@ pub enum Cell {
     Number(f64),
     /// A text.
     Text(String),
+}
+
+impl Cell {
+    /// The number, if it is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(n) => Some(*n),
+            Self::Empty | Self::Text(_) => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Cell {
@@ -171,12 +180,30 @@ pub fn grouped(n: i64) -> String {
     out
 }
 
-fn count(n: u64) -> String {
+/// A count with its thousands apart.
+#[must_use]
+pub(crate) fn count(n: u64) -> String {
     grouped(i64::try_from(n).unwrap_or(i64::MAX))
 }
 
+/// An amount in 1/10,000 of a currency, as people write it; a fraction is shown when there is one.
+#[must_use]
+pub fn money(currency: &str, units: i64) -> String {
+    let (whole, fraction) = (units.unsigned_abs() / 10_000, units.unsigned_abs() % 10_000);
+    let mut amount = count(whole);
+    if fraction != 0 {
+        let digits = format!("{fraction:04}");
+        amount = format!("{amount}.{}", digits.trim_end_matches('0'));
+    }
+    let sign = if units < 0 { "-" } else { "" };
+    match currency {
+        "jpy" => format!("{sign}¥{amount}"),
+        other => format!("{sign}{amount} {}", other.to_uppercase()),
+    }
+}
+
 /// Milliseconds as a person says them.
-fn duration(millis: u64) -> String {
+pub(crate) fn duration(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
@@ -199,6 +226,14 @@ mod tests {
         for (n, text) in cases {
             assert_eq!(grouped(n), text);
         }
+        assert_eq!(
+            (
+                money("jpy", -8_000_000),
+                money("usd", 125_500),
+                money("usd", -1_000)
+            ),
+            ("-¥800".into(), "12.55 USD".into(), "-0.1 USD".into())
+        );
         assert_eq!(
             (duration(950), duration(1_250), duration(61_000)),
             ("950 ms".into(), "1.2 s".into(), "1 min 1 s".into())

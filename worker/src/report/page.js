@@ -2,9 +2,5 @@
 addEventListener('pointermove',e=>{const m=e.target.closest&&e.target.closest('[data-tip]');
 if(!m){t.style.opacity=0;return}
 t.textContent=m.dataset.tip;t.style.opacity=1;
-t.style.left=Math.max(4,Math.min(e.clientX+12,innerWidth-t.offsetWidth-8))+'px';t.style.top=Math.max(4,e.clientY-34)+'px'});
-addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(d=>d.open=true));
-const r=document.documentElement;
-r.dataset.charts=document.querySelectorAll('svg').length;
-r.dataset.overflow=r.scrollWidth-r.clientWidth;
-r.dataset.requests=performance.getEntriesByType('resource').length})();
+t.style.left=Math.max(4,Math.min(e.clientX+12,innerWidth-t.offsetWidth-8))+'px';t.style.top=Math.max(4,e.clientY-36)+'px'});
+addEventListener('beforeprint',()=>document.querySelectorAll('details').forEach(d=>d.open=true))})();

@@ -3,13 +3,17 @@
 use anyhow::{Context as _, Result};
 use rusqlite::{Connection, types::ValueRef};
 
-use super::{Answer, Cell};
+use super::{Answer, Cell, Unit};
+
+/// What the rows of an answer say, in a sentence; the function writes amounts.
+type Sentence = fn(&[Vec<Cell>], &dyn Fn(&Cell) -> String) -> Option<String>;
 
 struct Question {
     title: &'static str,
     sql: &'static str,
     shown: usize,
-    sentence: fn(&[Vec<Cell>]) -> Option<String>,
+    unit: Unit,
+    sentence: Sentence,
 }
 
 const QUESTIONS: [Question; 5] = [
@@ -17,11 +21,24 @@ const QUESTIONS: [Question; 5] = [
         title: "Who are our most valuable omnichannel customers?",
         sql: include_str!("questions/1_value.sql"),
         shown: 4,
-        sentence: |rows| {
+        unit: Unit::Money,
+        sentence: |rows, money| {
             let best = rows.first()?;
+            let sum = |column: usize, several: bool| -> f64 {
+                let wanted = rows.iter().filter(|r| {
+                    !several || matches!(&r[0], Cell::Text(text) if text.contains(" + "))
+                });
+                wanted.filter_map(|r| r[column].number()).sum()
+            };
+            let share = |column: usize| 100.0 * sum(column, true) / sum(column, false).max(1.0);
             Some(format!(
-                "Customers who buy through {} are worth most: {} each over {} customers, {} of them in the best tenth.",
-                best[0], best[4], best[1], best[2]
+                "Customers of several channels are {:.0} % of the buyers and bring {:.0} % of their revenue; worth most are those who buy through {}: {} each, {} of {} in the best tenth.",
+                share(1).abs(),
+                share(3).abs(),
+                best[0],
+                money(&best[4]),
+                best[2],
+                best[1]
             ))
         },
     },
@@ -29,10 +46,11 @@ const QUESTIONS: [Question; 5] = [
         title: "Which campaigns drive repeat purchases across online and offline?",
         sql: include_str!("questions/2_campaigns.sql"),
         shown: 5,
-        sentence: |rows| {
+        unit: Unit::Percent,
+        sentence: |rows, _| {
             let best = rows.first()?;
             Some(format!(
-                "{} brought {} % of the {} customers it reached to a second purchase within 30 days; {} bought both online and in a store.",
+                "{} works best: {} % of the {} customers it reached bought at least twice within 30 days, and {} of them both online and in a store.",
                 best[0], best[5], best[1], best[4]
             ))
         },
@@ -41,11 +59,17 @@ const QUESTIONS: [Question; 5] = [
         title: "How do behaviours differ by region, category and store cluster?",
         sql: include_str!("questions/3_regions.sql"),
         shown: 3,
-        sentence: |rows| {
+        unit: Unit::Money,
+        sentence: |rows, money| {
             let (best, last) = (rows.first()?, rows.last()?);
             Some(format!(
-                "An order is worth {} in {} and {} in {}; there {} comes first with {} % of the revenue.",
-                best[3], best[0], last[3], last[0], last[4], last[5]
+                "An order is worth {} in {} and {} in {}; there, {} comes first with {} % of the revenue.",
+                money(&best[3]),
+                best[0],
+                money(&last[3]),
+                last[0],
+                last[4],
+                last[5]
             ))
         },
     },
@@ -53,10 +77,17 @@ const QUESTIONS: [Question; 5] = [
         title: "Where are data gaps that hurt personalisation or reporting?",
         sql: include_str!("questions/4_gaps.sql"),
         shown: 3,
-        sentence: |rows| {
+        unit: Unit::Percent,
+        sentence: |rows, _| {
             let worst = rows.first()?;
+            let reach = rows
+                .iter()
+                .find(|r| matches!(&r[0], Cell::Text(text) if text.contains("any way to reach")));
+            let reach = reach.map_or_else(String::new, |r| {
+                format!(" {} % of the customers cannot be reached at all.", r[3])
+            });
             Some(format!(
-                "The widest gap: {}, {} of {} ({} %).",
+                "The widest gap is {}: {} of {} ({} %).{reach}",
                 worst[0], worst[1], worst[2], worst[3]
             ))
         },
@@ -65,28 +96,33 @@ const QUESTIONS: [Question; 5] = [
         title: "Which operational patterns affect fulfilment and satisfaction?",
         sql: include_str!("questions/5_operations.sql"),
         shown: 2,
-        sentence: |rows| {
-            let worst = rows.first()?;
+        unit: Unit::Percent,
+        sentence: |rows, _| {
+            let (worst, best) = (rows.first()?, rows.last()?);
             Some(format!(
-                "{} is late with {} % of {} deliveries and brings {} tickets per 100; those who wrote gave {} of 5.",
-                worst[0], worst[2], worst[1], worst[4], worst[5]
+                "{} comes more than 10 minutes late with {} % of its deliveries, {} with {} %; per 100 deliveries they bring {} and {} tickets, with {} and {} of 5 for satisfaction.",
+                worst[0], worst[2], best[0], best[2], worst[4], best[4], worst[5], best[5]
             ))
         },
     },
 ];
 
-/// Asks the five questions of a warehouse's SQLite tables.
+/// Asks the five questions of a warehouse's SQLite tables. `money` writes an amount with its currency.
 ///
 /// # Errors
 /// When a table is missing; load all tables, without `spec.tables`.
-pub fn questions(warehouse: &Connection) -> Result<Vec<Answer>> {
+pub fn questions(warehouse: &Connection, money: &dyn Fn(&Cell) -> String) -> Result<Vec<Answer>> {
     QUESTIONS
         .iter()
-        .map(|q| ask(warehouse, q).with_context(|| q.title.to_owned()))
+        .map(|q| ask(warehouse, q, money).with_context(|| q.title.to_owned()))
         .collect()
 }
 
-fn ask(warehouse: &Connection, question: &Question) -> Result<Answer> {
+fn ask(
+    warehouse: &Connection,
+    question: &Question,
+    money: &dyn Fn(&Cell) -> String,
+) -> Result<Answer> {
     let mut statement = warehouse.prepare(question.sql)?;
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = Vec::new();
@@ -95,7 +131,7 @@ fn ask(warehouse: &Connection, question: &Question) -> Result<Answer> {
         let cells = (0..columns.len()).map(|i| Ok(cell(row.get_ref(i)?)));
         rows.push(cells.collect::<Result<Vec<_>>>()?);
     }
-    let sentence = (question.sentence)(&rows).unwrap_or_else(|| {
+    let sentence = (question.sentence)(&rows, money).unwrap_or_else(|| {
         "No rows answer this yet: the sources that it needs brought nothing.".into()
     });
     Ok(Answer {
@@ -104,6 +140,7 @@ fn ask(warehouse: &Connection, question: &Question) -> Result<Answer> {
         columns,
         rows,
         shown: question.shown,
+        unit: question.unit,
         sentence,
     })
 }

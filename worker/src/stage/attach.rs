@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     Context, Outcome,
     clean::{self, Active},
+    gates,
     plan::Plan,
     records::{self, Reduced, Version},
 };
@@ -253,6 +254,7 @@ impl Attach<'_> {
             let name = format!("{folder}/{group}-{}.parquet", uuid::Uuid::new_v4().simple());
             let path = format!("curated/{}/{name}", self.entity.table());
             let personal = schema::personal_columns(self.entity);
+            let nulls = gates::nulls(&batch);
             let file = parquet::write(
                 &self.context.store,
                 &path,
@@ -263,7 +265,11 @@ impl Attach<'_> {
             .await
             .with_context(|| format!("write shard {shard} of {}", self.entity.table()))?;
             *written += file.rows;
-            let tags = [("group", group.clone()), ("digest", digest)];
+            let tags = [
+                ("group", group.clone()),
+                ("digest", digest),
+                (gates::NULLS, nulls),
+            ];
             files.push(DataFile {
                 path: name,
                 size: file.size,

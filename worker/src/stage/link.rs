@@ -38,6 +38,12 @@ pub struct Linked {
     pub households: u64,
     /// Ids that were merged into others.
     pub merged: u64,
+    /// Customer records.
+    #[serde(default)]
+    pub records: u64,
+    /// Those that share their customer with another record.
+    #[serde(default)]
+    pub shared: u64,
 }
 
 impl Linked {
@@ -186,7 +192,18 @@ async fn write(
             .iter()
             .filter(|e| matches!(e, IdEvent::Merged { .. }))
             .count() as u64,
+        records: linked.customer.len() as u64,
+        shared: shared(linked),
     })
+}
+
+/// Records that share their customer with another record.
+fn shared(linked: &Outcomes) -> u64 {
+    let mut sizes = vec![0_u64; linked.customer_ids.len()];
+    for customer in &linked.customer {
+        sizes[*customer as usize] += 1;
+    }
+    sizes.into_iter().filter(|n| *n > 1).sum()
 }
 
 fn household(linked: &Outcomes, customer: usize) -> String {

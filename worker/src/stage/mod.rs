@@ -1,6 +1,7 @@
 //! The stages of a run, one file each. A stage is a function of (run, shard); what it did stands in the
 //! lake as a manifest, so a stage that is called again finds its work done.
 
+pub mod accounts;
 pub mod attach;
 pub mod clean;
 pub mod curate;

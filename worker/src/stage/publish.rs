@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Outcome, RunRefused,
+    accounts::{self, Account},
     attach::{self, Attached},
     clean,
     curate::{self, Curated},
@@ -46,6 +47,20 @@ pub struct Done {
     pub version: u64,
     /// Rows of each table.
     pub rows: BTreeMap<String, u64>,
+}
+
+fn accounts_path(run: &str) -> String {
+    format!("runs/{run}/accounts.json")
+}
+
+/// What became of the rows of every stream, as of the version that a run published.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn published_accounts(context: &Context) -> Result<Vec<Account>> {
+    let path = accounts_path(&context.run.uid);
+    let bytes = context.store.get(&path).await?;
+    Ok(manifest::decode(&path, "what became of the rows", &bytes)?)
 }
 
 fn publication_path(run: &str) -> String {
@@ -192,8 +207,8 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
-    gates::conservation(&present, &trained, &attached)?;
-    gates::quarantine_limits(context, &plan, &present)?;
+    let accounts = accounts::accounts(context, &present).await?;
+    gates::conservation(&present, &accounts, &trained, &attached)?;
     let mut tables: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     for (table, files) in attached.into_iter().flat_map(|a| a.tables) {
         tables.entry(table).or_default().extend(files);
@@ -205,9 +220,12 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
     {
         tables.entry(table).or_default().extend(files);
     }
-    let quality = curate::quality(context, &plan, &present).await?;
+    let accounts_path = accounts_path(&run.uid);
+    let body = manifest::encode(&accounts_path, &accounts)?;
+    context.store.put(&accounts_path, body).await?;
+    let quality = curate::quality(context, &accounts).await?;
     tables.insert("quality".into(), vec![quality]);
-    gates::rows(context, &plan, &tables).await?;
+    gates::check(context, &plan, &present, &linked, &tables).await?;
     let mut state = BTreeMap::new();
     let files_path = format!("runs/{}/files.json", run.uid);
     context

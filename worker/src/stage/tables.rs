@@ -138,7 +138,17 @@ fn review() -> SchemaRef {
 
 fn quality() -> SchemaRef {
     let mut fields = vec![text("source"), text("stream")];
-    fields.extend(["files", "rows", "accepted", "quarantined", "structural"].map(number));
+    let counts = [
+        "files",
+        "replaced_files",
+        "rows",
+        "accepted",
+        "duplicate",
+        "superseded",
+        "structural",
+        "quarantined",
+    ];
+    fields.extend(counts.map(number));
     fields.push(text("reasons"));
     Arc::new(Schema::new(fields))
 }
@@ -211,7 +221,7 @@ pub fn all() -> Vec<Table> {
             quality(),
             &["source", "stream"],
             none(),
-            "what came in from each stream, and what was set aside",
+            "what came in from each stream, and what became of its rows",
         ),
     ];
     for entity in attach::TABLES {

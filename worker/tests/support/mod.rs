@@ -65,7 +65,18 @@ impl World {
 
     /// Runs all stages.
     pub(crate) async fn run(&self, uid: &str, shards: u32) -> anyhow::Result<Vec<StageSummary>> {
-        let (run, secrets) = self.resolve(uid, shards);
+        self.run_as(uid, shards, |_| ()).await
+    }
+
+    /// Runs all stages of a run that is changed first.
+    pub(crate) async fn run_as(
+        &self,
+        uid: &str,
+        shards: u32,
+        change: impl FnOnce(&mut Run),
+    ) -> anyhow::Result<Vec<StageSummary>> {
+        let (mut run, secrets) = self.resolve(uid, shards);
+        change(&mut run);
         let context = Context::open(run, secrets)?;
         runner::run(&context, 2, Arc::new(Silent)).await
     }

@@ -6,7 +6,7 @@ WITH ranked AS (
   FROM customer_features
   WHERE order_count > 0
 )
-SELECT replace(channels, ',', ' + ')                  AS "channels",
+SELECT replace(replace(channels, ',', '+'), '+', ' + ') AS "channels",
        count(*)                                       AS "customers",
        sum(tenth = 1)                                 AS "in the best tenth",
        round(sum(monetary))                           AS "revenue",

@@ -9,8 +9,8 @@ WITH trips AS (
 )
 SELECT t.partner                                                              AS "partner",
        count(*)                                                               AS "deliveries",
-       round(100.0 * sum(t.minutes > 0) / nullif(count(t.minutes), 0), 1)      AS "late, %",
-       round(avg(CASE WHEN t.minutes > 0 THEN t.minutes END), 1)               AS "minutes late, when late",
+       round(100.0 * sum(t.minutes > 10) / nullif(count(t.minutes), 0), 1)     AS "more than 10 minutes late, %",
+       round(avg(t.minutes), 1)                                               AS "minutes late on average",
        round(100.0 * coalesce(sum(a.tickets), 0) / count(*), 1)                AS "tickets per 100",
        round(avg(a.satisfaction), 2)                                           AS "satisfaction (1 to 5)"
 FROM trips t

@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{
-    Context, Outcome, attach,
+    Context, Outcome,
+    accounts::Account,
+    attach,
     attach::Attached,
-    clean::{self, Active, Present},
+    clean::{self, Active},
+    gates,
     link::Linked,
-    plan::Plan,
     records::parse_id,
     tables,
     train::Trained,
@@ -333,8 +335,11 @@ pub(super) async fn write_file(
         .map(|t| t.personal)
         .unwrap_or_default();
     let path = format!("curated/{table}/{name}");
+    let tags = BTreeMap::from([
+        ("digest".to_owned(), digest),
+        (gates::NULLS.to_owned(), gates::nulls(&rows)),
+    ]);
     let file = parquet::write(&context.store, &path, rows.schema(), &personal, &[rows]).await?;
-    let tags = BTreeMap::from([("digest".to_owned(), digest)]);
     Ok(DataFile {
         path: name,
         size: file.size,
@@ -344,55 +349,26 @@ pub(super) async fn write_file(
     })
 }
 
-/// `quality`: what came in from each stream, and what was set aside.
-pub(super) async fn quality(context: &Context, plan: &Plan, present: &Present) -> Result<DataFile> {
-    let _ = plan;
-    let mut streams: BTreeMap<(&str, &str), Vec<&Active>> = BTreeMap::new();
-    for active in &present.active {
-        streams
-            .entry((&active.file.source, &active.file.stream))
-            .or_default()
-            .push(active);
-    }
-    let reasons = |files: &[&Active]| {
-        let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
-        for (code, n) in files.iter().flat_map(|a| &a.cleaned.reasons) {
-            *sums.entry(code).or_default() += n;
-        }
-        serde_json::to_string(&sums).unwrap_or_default()
-    };
-    let count = |of: fn(&clean::RowCounts) -> u64| {
-        let sum = |files: &Vec<&Active>| files.iter().map(|a| of(&a.cleaned.rows)).sum::<u64>();
-        numbers(
-            streams
-                .values()
-                .map(|files| i64::try_from(sum(files)).ok())
-                .collect::<Vec<_>>()
-                .into_iter(),
-        )
-    };
+/// `quality`: what came in from each stream, and what became of its rows.
+pub(super) async fn quality(context: &Context, accounts: &[Account]) -> Result<DataFile> {
+    let texts = |of: fn(&Account) -> String| strings(accounts.iter().map(|a| Some(of(a))));
+    let counts =
+        |of: fn(&Account) -> u64| numbers(accounts.iter().map(|a| i64::try_from(of(a)).ok()));
     let columns = vec![
-        strings(streams.keys().map(|(source, _)| Some((*source).to_owned()))),
-        strings(streams.keys().map(|(_, stream)| Some((*stream).to_owned()))),
-        numbers(
-            streams
-                .values()
-                .map(|files| i64::try_from(files.len()).ok()),
-        ),
-        count(|r| r.total),
-        count(|r| r.accepted),
-        count(|r| r.quarantined),
-        count(|r| r.structural),
-        strings(streams.values().map(|files| Some(reasons(files)))),
+        texts(|a| a.source.clone()),
+        texts(|a| a.stream.clone()),
+        counts(|a| a.files),
+        counts(|a| a.replaced),
+        counts(|a| a.rows),
+        counts(|a| a.accepted),
+        counts(|a| a.duplicate),
+        counts(|a| a.superseded),
+        counts(|a| a.structural),
+        counts(|a| a.quarantined),
+        texts(|a| serde_json::to_string(&a.reasons).unwrap_or_default()),
     ];
-    write_file(
-        context,
-        "quality",
-        "all",
-        batch("quality", columns)?,
-        String::new(),
-    )
-    .await
+    let rows = batch("quality", columns)?;
+    write_file(context, "quality", "all", rows, String::new()).await
 }
 
 /// Names of the sources in a list of files, sorted, once each.
