@@ -46,7 +46,7 @@ fn arrive(from: &Path, to: &Path, date: &str, first: bool) {
 async fn ten_normal_days_meet_no_gate() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (all, here) = (folder.path().join("all"), folder.path().join("here"));
-    World::generate(600, 10, 3, &all).expect("a world");
+    World::generate(250, 10, 3, &all).expect("a world");
     examples::write(&here).expect("write the resources");
     for day in 1..=10 {
         arrive(
