@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod cli;
 pub mod demo;
+pub mod digest;
 pub mod report;
 pub mod source;
 pub mod stage;

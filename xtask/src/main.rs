@@ -1,5 +1,6 @@
 //! The project's own chores.
 
+mod bench;
 mod crds;
 mod servers;
 mod test;
@@ -18,6 +19,13 @@ struct Cli {
 enum Chore {
     /// Format, lint, build and run every test.
     Test,
+    /// Measure: `cargo xtask bench clean|run|day`, each with `--help`.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the benchmark is told.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Write the definitions of all kinds to crds/.
     Crds,
     /// Write docs/reference.md.
@@ -27,6 +35,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Test => test::run(),
+        Chore::Bench { args } => bench::run(&args),
         Chore::Crds => crds::definitions(),
         Chore::Reference => crds::page(),
     }

@@ -199,6 +199,14 @@ impl<'a> Blocking<'a> {
             .collect()
     }
 
+    /// Keys by which a rule puts some records into blocks.
+    pub(crate) fn keys_of(&self, rule: usize, records: &[u32]) -> HashSet<u32> {
+        let slots = RULES[rule].slots.clone();
+        let keys = records.iter().map(|r| self.keys[*r as usize]);
+        keys.flat_map(|k| slots.clone().map(move |s| k[s]))
+            .collect()
+    }
+
     fn refines(&self, a: u32, b: u32) -> bool {
         let (ra, rb) = (
             &self.features.rows[a as usize],

@@ -189,10 +189,22 @@ impl RecordSet {
         self.0.len()
     }
 
+    /// Whether a record is in it.
+    #[must_use]
+    pub fn contains(&self, id: u128) -> bool {
+        self.0.contains(&id)
+    }
+
     /// Whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl FromIterator<u128> for RecordSet {
+    fn from_iter<I: IntoIterator<Item = u128>>(ids: I) -> Self {
+        Self(ids.into_iter().collect())
     }
 }
 
@@ -209,11 +221,18 @@ impl Features {
     /// # Errors
     /// When `record_id` or `source` is absent or malformed, or a column cannot be read as text.
     pub fn build(batches: &[RecordBatch]) -> Result<Self, IdentityError> {
-        let mut builder = Builder::default();
+        let mut builder = FeaturesBuilder::default();
         for batch in batches {
             builder.push(batch)?;
         }
         Ok(builder.finish())
+    }
+
+    /// Names of the columns that [`Features::build`] looks at.
+    #[must_use]
+    pub fn columns() -> Vec<&'static str> {
+        let shared = ["record_id", "source", "name", "name_kana"];
+        shared.into_iter().chain(COLUMNS).collect()
     }
 
     /// The features after a change: `changed` rows replace or join the old ones, `deleted` ones leave.
@@ -225,7 +244,7 @@ impl Features {
         changed: &[RecordBatch],
         deleted: &RecordSet,
     ) -> Result<Self, IdentityError> {
-        let mut builder = Builder::default();
+        let mut builder = FeaturesBuilder::default();
         builder.push(&self.to_batch()?)?;
         for batch in changed {
             builder.push(batch)?;
@@ -242,10 +261,26 @@ impl Features {
     /// # Errors
     /// Only when Arrow refuses the batch.
     pub fn to_batch(&self) -> Result<RecordBatch, IdentityError> {
-        let ids = StringArray::from_iter_values(self.ids.iter().map(|id| format!("{id:032x}")));
-        let sources = StringArray::from_iter_values(
-            self.source.iter().map(|s| &*self.sources[usize::from(*s)]),
-        );
+        self.part(0..self.len())
+    }
+
+    /// [`Features::to_batch`] in parts of so many records.
+    pub fn to_batches(
+        &self,
+        records: usize,
+    ) -> impl Iterator<Item = Result<RecordBatch, IdentityError>> + '_ {
+        let begins = (0..self.len().max(1)).step_by(records.max(1));
+        begins.map(move |begin| self.part(begin..(begin + records).min(self.len())))
+    }
+
+    fn part(&self, range: std::ops::Range<usize>) -> Result<RecordBatch, IdentityError> {
+        let ids = self.ids[range.clone()]
+            .iter()
+            .map(|id| format!("{id:032x}"));
+        let ids = StringArray::from_iter_values(ids);
+        let sources = self.source[range.clone()].iter();
+        let sources =
+            StringArray::from_iter_values(sources.map(|s| &*self.sources[usize::from(*s)]));
         let mut fields = vec![
             Field::new("record_id", DataType::Utf8, false),
             Field::new("source", DataType::Utf8, false),
@@ -253,7 +288,8 @@ impl Features {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(ids), Arc::new(sources)];
         for (c, name) in COLUMNS.iter().enumerate() {
             fields.push(Field::new(*name, DataType::Utf8, true));
-            let values: StringArray = self.rows.iter().map(|r| self.text(c, r[c])).collect();
+            let rows = self.rows[range.clone()].iter();
+            let values: StringArray = rows.map(|r| self.text(c, r[c])).collect();
             columns.push(Arc::new(values));
         }
         Ok(RecordBatch::try_new(
@@ -286,6 +322,12 @@ impl Features {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Id of the record at an index.
+    #[must_use]
+    pub fn id(&self, index: u32) -> u128 {
+        self.ids[index as usize]
     }
 
     /// Id of the record at an index, 32 hexadecimal characters.
@@ -339,7 +381,8 @@ impl Interner {
     }
 }
 
-struct Builder {
+/// Builds [`Features`] batch by batch.
+pub struct FeaturesBuilder {
     at: HashMap<u128, usize>,
     records: Vec<Option<(u128, u32, Row)>>,
     sources: Interner,
@@ -347,7 +390,7 @@ struct Builder {
     ignored: BTreeMap<String, u64>,
 }
 
-impl Default for Builder {
+impl Default for FeaturesBuilder {
     fn default() -> Self {
         Self {
             at: HashMap::new(),
@@ -374,8 +417,12 @@ fn value(column: &Option<StringArray>, row: usize) -> Option<&str> {
         .filter(|v| !v.is_empty())
 }
 
-impl Builder {
-    fn push(&mut self, batch: &RecordBatch) -> Result<(), IdentityError> {
+impl FeaturesBuilder {
+    /// Adds records; see [`Features::build`].
+    ///
+    /// # Errors
+    /// As [`Features::build`].
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), IdentityError> {
         let ids = strings(batch, "record_id")?.ok_or(IdentityError::MissingColumn("record_id"))?;
         let sources = strings(batch, "source")?.ok_or(IdentityError::MissingColumn("source"))?;
         let columns = COLUMNS
@@ -384,8 +431,9 @@ impl Builder {
             .collect::<Result<Vec<_>, _>>()?;
         let (names, kanas) = (strings(batch, "name")?, strings(batch, "name_kana")?);
         for row in 0..batch.num_rows() {
-            let id = value(&Some(ids.clone()), row)
-                .and_then(parse_id)
+            let id = (!ids.is_null(row))
+                .then(|| parse_id(ids.value(row)))
+                .flatten()
                 .ok_or(IdentityError::RecordId { row })?;
             let mut codes = Row::default();
             self.names(
@@ -482,13 +530,16 @@ impl Builder {
         code
     }
 
-    fn remove(&mut self, id: u128) {
+    /// Takes a record out again.
+    pub fn remove(&mut self, id: u128) {
         if let Some(at) = self.at.remove(&id) {
             self.records[at] = None;
         }
     }
 
-    fn finish(self) -> Features {
+    /// The features of the records.
+    #[must_use]
+    pub fn finish(self) -> Features {
         let mut records: Vec<(u128, u32, Row)> = self.records.into_iter().flatten().collect();
         records.par_sort_unstable_by_key(|r| r.0);
         let mut used: Vec<Vec<bool>> = self

@@ -26,7 +26,7 @@ pub use blocking::KEY_SLOTS;
 pub use compare::{COMPARISON, COMPARISONS, Comparison, LEVELS, Levels};
 pub use error::IdentityError;
 pub use explain::{Explanation, Part, explain};
-pub use features::{Features, RecordSet};
+pub use features::{Features, FeaturesBuilder, RecordSet};
 pub use guard::Guard;
 pub use household::{Households, household_of};
 pub use ids::{IdEvent, Registry};

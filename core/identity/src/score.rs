@@ -334,11 +334,19 @@ pub fn match_shard(
     let scorer = Scorer::new(features, model);
     let touched: Option<Vec<bool>> =
         changed.map(|set| features.ids.iter().map(|id| set.0.contains(id)).collect());
+    let changed_records: Option<Vec<u32>> = touched
+        .as_ref()
+        .map(|t| (0..).zip(t).filter(|(_, t)| **t).map(|(i, _)| i).collect());
     let is_touched = |i: u32| touched.as_ref().is_none_or(|t| t[i as usize]);
     let keep = policy.review_probability as f32;
     let mut out = Edges::default();
     for rule in 0..RULES.len() {
-        let blocks = blocking.blocks(rule, |key| shard_of(key, shards) == shard);
+        let wanted = changed_records
+            .as_ref()
+            .map(|records| blocking.keys_of(rule, records));
+        let blocks = blocking.blocks(rule, |key| {
+            shard_of(key, shards) == shard && wanted.as_ref().is_none_or(|w| w.contains(&key))
+        });
         for block in &blocks {
             out.largest_block = out.largest_block.max(block.members.len() as u64);
             out.oversized += u64::from(

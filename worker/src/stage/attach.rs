@@ -2,7 +2,11 @@
 //! tell (an order), one row, field by field in the order of the sources' precedence; a file a business
 //! date and slot group, written only where something changed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -13,22 +17,26 @@ use arrow::{
 use musubi_api::{entity::Entity, run::Stage};
 use musubi_clean::schema;
 use musubi_lake::{
+    Store,
     delta::{self, DataFile},
-    parquet, pointer,
+    parquet::Sink,
+    pointer,
 };
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
     Context, Outcome,
     clean::{self, Active},
-    gates,
+    gates::{self, Nulls},
+    gather::{self, Place},
     plan::Plan,
     records::{self, Reduced, Version},
+    versions::{self, Kept, Share},
 };
 
 /// What a shard attached.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Attached {
     /// The files of each table, unchanged ones with them.
     pub tables: BTreeMap<String, Vec<DataFile>>,
@@ -42,6 +50,9 @@ pub struct Attached {
     pub deleted: u64,
     /// Clean rows that stand.
     pub current: u64,
+    /// What is kept of the versions for the next run.
+    #[serde(default)]
+    pub(super) versions: versions::Parts,
 }
 
 /// Facts and reference tables, in the order in which they are attached.
@@ -65,36 +76,43 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     }
     let plan = context.plan().await?;
     let present = clean::present(context, &plan).await?;
-    let mut done = Attached {
-        tables: BTreeMap::new(),
-        written: 0,
-        duplicate: 0,
-        superseded: 0,
-        deleted: 0,
-        current: 0,
-    };
     let precedence = precedence(context, &present.active);
-    let groups = groups(&plan);
-    for group in (0..groups).filter(|g| g % plan.slot_shards == shard) {
-        let mut order_dates = HashMap::new();
-        for entity in TABLES {
-            let attach = Attach {
-                context,
-                active: &present.active,
-                entity,
-                group,
-                precedence: &precedence,
-            };
-            let before = published_files(context, &plan, entity.table()).await?;
-            let things = attach.things(groups, &mut order_dates, &mut done).await?;
-            let files = attach
-                .write(shard, things, &before, &mut done.written)
-                .await?;
-            done.tables
-                .entry(entity.table().to_owned())
-                .or_default()
-                .extend(files);
+    let stamps = stamps(&present.active);
+    let share = Share {
+        groups: groups(&plan),
+        shards: plan.slot_shards,
+        shard,
+    };
+    let kept = Kept::read(context, &plan, &present.active).await?;
+    let mut done = Attached::default();
+    let mut order_dates = HashMap::new();
+    for entity in TABLES {
+        let attach = Attach {
+            context,
+            active: &present.active,
+            precedence: &precedence,
+            stamps: &stamps,
+            entity,
+        };
+        let parts = &mut done.versions;
+        let by_group =
+            versions::versions(context, &kept, &present.active, entity, share, parts).await?;
+        let before = published_files(context, &plan, entity.table()).await?;
+        for (group, versions) in by_group {
+            let (mut rows, reduced) = records::latest(versions);
+            done.count(reduced);
+            if entity == Entity::OrderLine {
+                attach.one_source_an_order(&mut rows, &mut done);
+            }
+            let things = attach.things(&mut rows, &mut order_dates);
+            let known = known(&before, group);
+            let files = attach.write(group, &rows, &things, &known).await?;
+            let new = files.iter().filter(|f| !before.contains_key(&f.path));
+            done.written += new.map(|f| f.rows).sum::<u64>();
+            let table = done.tables.entry(entity.table().to_owned()).or_default();
+            table.extend(files);
         }
+        done.tables.entry(entity.table().to_owned()).or_default();
     }
     let done = context.commit(Stage::Attach, shard, done).await?;
     Ok(outcome(false, &done))
@@ -140,8 +158,18 @@ pub(super) async fn published_files(
     Ok(snapshot.map(|s| s.files).unwrap_or_default())
 }
 
+/// The files of a group in the version before, by digest.
+fn known(before: &BTreeMap<String, DataFile>, group: u32) -> BTreeMap<&str, &DataFile> {
+    let group = group.to_string();
+    before
+        .values()
+        .filter(|f| f.tags.get("group") == Some(&group))
+        .filter_map(|f| Some((f.tags.get("digest")?.as_str(), f)))
+        .collect()
+}
+
 /// Precedence of each active file's source: smaller wins.
-fn precedence(context: &Context, active: &[Active]) -> Vec<u32> {
+pub(crate) fn precedence(context: &Context, active: &[Active]) -> Vec<u32> {
     let order = &context.run.policy.source_priority;
     let rank = |source: &str| {
         order
@@ -155,55 +183,51 @@ fn precedence(context: &Context, active: &[Active]) -> Vec<u32> {
         .collect()
 }
 
+/// A hash of each active file's bytes.
+pub(super) fn stamps(active: &[Active]) -> Vec<u64> {
+    let stamp = |a: &Active| xxh3_64(a.file.sha256.as_bytes());
+    active.iter().map(stamp).collect()
+}
+
 /// One thing: the rows that tell of it, best source first.
 struct Thing {
     id: u128,
     date: Option<i32>,
-    rows: Vec<Version>,
+    rows: Range<usize>,
 }
 
 struct Attach<'a> {
     context: &'a Context,
     active: &'a [Active],
-    entity: Entity,
-    group: u32,
     precedence: &'a [u32],
+    stamps: &'a [u64],
+    entity: Entity,
 }
 
 impl Attach<'_> {
-    async fn things(
-        &self,
-        groups: u32,
-        order_dates: &mut HashMap<u64, i32>,
-        counts: &mut Attached,
-    ) -> Result<Vec<Thing>> {
-        let keep = |slot: u128| slot % u128::from(groups) == u128::from(self.group);
-        let versions = records::versions(self.context, self.active, self.entity, keep).await?;
-        let (mut rows, reduced) = records::latest(versions);
-        count(counts, reduced);
-        if self.entity == Entity::OrderLine {
-            self.one_source_an_order(&mut rows, counts);
-        }
+    /// The things that rows tell of, by date and id. Brings the rows into the order of things.
+    fn things(&self, rows: &mut [Version], order_dates: &mut HashMap<u64, i32>) -> Vec<Thing> {
         rows.sort_unstable_by_key(|v| (v.thing, self.rank(v), v.record));
-        let mut things = Vec::new();
+        let (mut things, mut end) = (Vec::new(), 0);
         for rows in rows.chunk_by(|a, b| a.thing == b.thing) {
             let mut date = rows.iter().find_map(|r| r.date);
-            if self.entity == Entity::Order
-                && let Some(date) = date
-            {
-                order_dates.insert(rows[0].order, date);
+            match (self.entity, date) {
+                (Entity::Order, Some(date)) => {
+                    order_dates.insert(rows[0].order, date);
+                }
+                (Entity::OrderLine, None) => date = order_dates.get(&rows[0].order).copied(),
+                _ => {}
             }
-            if self.entity == Entity::OrderLine {
-                date = date.or_else(|| order_dates.get(&rows[0].order).copied());
-            }
+            let begin = end;
+            end += rows.len();
             things.push(Thing {
                 id: rows[0].thing,
                 date,
-                rows: rows.to_vec(),
+                rows: begin..end,
             });
         }
         things.sort_unstable_by_key(|t| (t.date, t.id));
-        Ok(things)
+        things
     }
 
     fn rank(&self, version: &Version) -> (u32, &str) {
@@ -226,117 +250,193 @@ impl Attach<'_> {
         counts.current -= (before - rows.len()) as u64;
     }
 
+    /// The files of a group, a file a date: those that are known already, and new ones.
     async fn write(
         &self,
-        shard: u32,
-        things: Vec<Thing>,
-        before: &BTreeMap<String, DataFile>,
-        written: &mut u64,
+        group: u32,
+        rows: &[Version],
+        things: &[Thing],
+        known: &BTreeMap<&str, &DataFile>,
     ) -> Result<Vec<DataFile>> {
-        let group = self.group.to_string();
-        let known: BTreeMap<&str, &DataFile> = before
-            .values()
-            .filter(|f| f.tags.get("group") == Some(&group))
-            .filter_map(|f| Some((f.tags.get("digest")?.as_str(), f)))
-            .collect();
-        let mut files = Vec::new();
+        let mut output = Output::new(self, group);
+        let mut changed: Vec<(usize, &Thing)> = Vec::new();
         for part in things.chunk_by(|a, b| a.date == b.date) {
-            let digest = self.digest(part);
+            let digest = self.digest(part, rows);
             if let Some(file) = known.get(digest.as_str()) {
-                files.push((*file).clone());
+                output.files.push((*file).clone());
                 continue;
             }
-            let batch = self.merge(part).await?;
-            let day = part[0]
-                .date
-                .map(|d| jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(d));
-            let folder = day.map_or_else(|| "all".to_owned(), |d| d.to_string());
-            let name = format!("{folder}/{group}-{}.parquet", uuid::Uuid::new_v4().simple());
-            let path = format!("curated/{}/{name}", self.entity.table());
-            let personal = schema::personal_columns(self.entity);
-            let nulls = gates::nulls(&batch);
-            let file = parquet::write(
-                &self.context.store,
-                &path,
-                batch.schema(),
-                &personal,
-                &[batch],
-            )
-            .await
-            .with_context(|| format!("write shard {shard} of {}", self.entity.table()))?;
-            *written += file.rows;
-            let tags = [
-                ("group", group.clone()),
-                ("digest", digest),
-                (gates::NULLS, nulls),
-            ];
-            files.push(DataFile {
-                path: name,
-                size: file.size,
-                rows: file.rows,
-                partition: BTreeMap::new(),
-                tags: tags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
-            });
+            let number = output.parts.len();
+            changed.extend(part.iter().map(|thing| (number, thing)));
+            output.parts.push((part[0].date, digest));
         }
-        Ok(files)
+        let places: Vec<Place> = changed
+            .iter()
+            .flat_map(|(_, t)| &rows[t.rows.clone()])
+            .map(|r| (r.file, r.at))
+            .collect();
+        let ends = gather::ends(changed.iter().map(|(_, t)| t.rows.len()));
+        let (context, schema) = (self.context, &output.schema);
+        let mut gathered =
+            gather::gather(context, self.active, self.entity, schema, &places, &ends).await?;
+        let (mut rest, mut row) = (changed.as_slice(), 0);
+        for (chunk, end) in ends.iter().enumerate() {
+            let mut many = 0;
+            while row < *end {
+                row += rest[many].1.rows.len();
+                many += 1;
+            }
+            let (here, later) = rest.split_at(many);
+            rest = later;
+            let batch = merge(&output.schema, here, &gathered.take(chunk)?)?;
+            let mut begin = 0;
+            for part in here.chunk_by(|a, b| a.0 == b.0) {
+                output
+                    .write(part[0].0, &batch.slice(begin, part.len()))
+                    .await?;
+                begin += part.len();
+            }
+        }
+        output.finish().await
     }
 
     /// What the rows of one file say, whatever files they stand in now.
-    fn digest(&self, things: &[Thing]) -> String {
-        let mut text = Vec::with_capacity(things.len() * 48);
-        text.extend(schema::curated_schema(self.entity).to_string().bytes());
+    fn digest(&self, things: &[Thing], rows: &[Version]) -> String {
+        let mut hash = Xxh3::new();
+        hash.update(schema::curated_schema(self.entity).to_string().as_bytes());
         for thing in things {
-            text.extend(thing.id.to_le_bytes());
-            text.extend(thing.date.unwrap_or(i32::MIN).to_le_bytes());
-            for row in &thing.rows {
-                text.extend(row.record.to_le_bytes());
-                text.extend(row.content.to_le_bytes());
-                text.extend(self.active[row.file as usize].file.sha256.bytes());
+            hash.update(&thing.id.to_le_bytes());
+            hash.update(&thing.date.unwrap_or(i32::MIN).to_le_bytes());
+            for row in &rows[thing.rows.clone()] {
+                hash.update(&row.record.to_le_bytes());
+                hash.update(&row.content.to_le_bytes());
+                hash.update(&self.stamps[row.file as usize].to_le_bytes());
             }
         }
-        format!("{:032x}", xxh3_128(&text))
-    }
-
-    /// One row for each thing: per field the first source that has a value.
-    async fn merge(&self, things: &[Thing]) -> Result<RecordBatch> {
-        let schema: SchemaRef = schema::curated_schema(self.entity);
-        let places: Vec<(u32, u32)> = things
-            .iter()
-            .flat_map(|t| &t.rows)
-            .map(|r| (r.file, r.at))
-            .collect();
-        let rows =
-            records::gather(self.context, self.active, self.entity, &schema, &places).await?;
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        for field in schema.fields() {
-            if field.name() == "business_date" {
-                columns.push(std::sync::Arc::new(Date32Array::from_iter(
-                    things.iter().map(|t| t.date),
-                )));
-                continue;
-            }
-            let column = rows
-                .column_by_name(field.name())
-                .context("a clean file lacks a column")?;
-            let mut begin = 0_usize;
-            let chosen: UInt64Array = things
-                .iter()
-                .map(|thing| {
-                    let range = begin..begin + thing.rows.len();
-                    begin = range.end;
-                    let first = range.start;
-                    range.clone().find(|r| column.is_valid(*r)).unwrap_or(first) as u64
-                })
-                .collect();
-            columns.push(compute::take(column, &chosen, None)?);
-        }
-        Ok(RecordBatch::try_new(schema, columns)?)
+        format!("{:032x}", hash.digest128())
     }
 }
 
-fn count(counts: &mut Attached, reduced: Reduced) {
-    counts.current += reduced.current;
-    counts.duplicate += reduced.duplicate;
-    counts.superseded += reduced.superseded;
-    counts.deleted += reduced.deleted;
+fn day(days: i32) -> String {
+    (jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(days)).to_string()
+}
+
+/// One row for each thing: per field the first source that has a value. `rows` are the rows of the things.
+fn merge(
+    schema: &SchemaRef,
+    things: &[(usize, &Thing)],
+    rows: &RecordBatch,
+) -> Result<RecordBatch> {
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for field in schema.fields() {
+        if field.name() == "business_date" {
+            columns.push(Arc::new(Date32Array::from_iter(
+                things.iter().map(|(_, t)| t.date),
+            )));
+            continue;
+        }
+        let column = rows
+            .column_by_name(field.name())
+            .context("a clean file lacks a column")?;
+        if things.len() == rows.num_rows() {
+            columns.push(column.clone());
+            continue;
+        }
+        let mut end = 0;
+        let chosen: UInt64Array = things
+            .iter()
+            .map(|(_, thing)| {
+                let first = end;
+                end += thing.rows.len();
+                (first..end).find(|r| column.is_valid(*r)).unwrap_or(first) as u64
+            })
+            .collect();
+        columns.push(compute::take(column, &chosen, None)?);
+    }
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// Writes the changed files of a group, one after another.
+struct Output<'a> {
+    store: &'a Store,
+    entity: Entity,
+    schema: SchemaRef,
+    group: u32,
+    /// Date and digest of each file that is to be written.
+    parts: Vec<(Option<i32>, String)>,
+    /// The part that is under way, the name of its file, and the file.
+    open: Option<(usize, String, Sink)>,
+    /// Absent values of the part that is under way.
+    nulls: Nulls,
+    files: Vec<DataFile>,
+}
+
+impl<'a> Output<'a> {
+    fn new(attach: &Attach<'a>, group: u32) -> Self {
+        Self {
+            store: &attach.context.store,
+            entity: attach.entity,
+            schema: schema::curated_schema(attach.entity),
+            group,
+            parts: Vec::new(),
+            open: None,
+            nulls: Nulls::default(),
+            files: Vec::new(),
+        }
+    }
+
+    async fn write(&mut self, part: usize, rows: &RecordBatch) -> Result<()> {
+        if self.open.as_ref().is_some_and(|(open, ..)| *open != part) {
+            self.close().await?;
+        }
+        if self.open.is_none() {
+            let folder = self.parts[part].0.map_or_else(|| "all".to_owned(), day);
+            let unique = uuid::Uuid::new_v4().simple();
+            let name = format!("{folder}/{}-{unique}.parquet", self.group);
+            let path = format!("curated/{}/{name}", self.entity.table());
+            let personal = schema::personal_columns(self.entity);
+            let sink = Sink::create(self.store, &path, self.schema.clone(), &personal)?;
+            self.open = Some((part, name, sink));
+        }
+        if let Some((.., sink)) = &mut self.open {
+            self.nulls.add(rows);
+            sink.write(rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        let Some((part, path, sink)) = self.open.take() else {
+            return Ok(());
+        };
+        let file = sink.finish().await?;
+        let tags = [
+            ("group", self.group.to_string()),
+            ("digest", self.parts[part].1.clone()),
+            (gates::NULLS, std::mem::take(&mut self.nulls).text()),
+        ];
+        self.files.push(DataFile {
+            path,
+            size: file.size,
+            rows: file.rows,
+            partition: BTreeMap::new(),
+            tags: tags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
+        });
+        Ok(())
+    }
+
+    /// All files of the group.
+    async fn finish(mut self) -> Result<Vec<DataFile>> {
+        self.close().await?;
+        Ok(self.files)
+    }
+}
+
+impl Attached {
+    fn count(&mut self, reduced: Reduced) {
+        self.current += reduced.current;
+        self.duplicate += reduced.duplicate;
+        self.superseded += reduced.superseded;
+        self.deleted += reduced.deleted;
+    }
 }

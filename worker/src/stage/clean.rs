@@ -1,7 +1,7 @@
 //! clean: decodes raw objects, checks the contract, normalises, and quarantines bad rows with a reason and
 //! a locator. Its output is keyed by content and rules, so unchanged input is never cleaned twice.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
@@ -129,15 +129,17 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     let known = known(context, &plan).await?;
     let mut lookups = LookupCache::default();
     let mut cleaned = Vec::new();
-    let work = files
+    let mut keys = CleanKeys::default();
+    let work: Vec<(&File, String)> = files
         .active()
-        .filter_map(|f| Some((f, clean_key(context, &files, f)?)));
-    let work = work.filter(|(_, key)| !known.contains_key(key)).enumerate();
-    for (at, (file, key)) in work {
+        .filter_map(|f| Some((f, keys.of(context, &files, f)?)))
+        .collect();
+    let work = work.iter().filter(|(_, key)| !known.contains_key(key));
+    for (at, (file, key)) in work.enumerate() {
         if at % plan.source_shards as usize != shard as usize {
             continue;
         }
-        let one = clean_file(context, &files, &mut lookups, file, &key)
+        let one = clean_file(context, &files, &mut lookups, file, key)
             .await
             .with_context(|| {
                 format!(
@@ -185,8 +187,15 @@ async fn known(context: &Context, plan: &Plan) -> Result<BTreeMap<String, Cleane
     )?)
 }
 
-/// What is true once clean is complete.
-pub(crate) async fn present(context: &Context, plan: &Plan) -> Result<Present> {
+/// What is true once clean is complete; worked out once in a process.
+pub(crate) async fn present(context: &Context, plan: &Plan) -> Result<Arc<Present>> {
+    let present = context
+        .present
+        .get_or_try_init(|| read_present(context, plan));
+    Ok(present.await?.clone())
+}
+
+async fn read_present(context: &Context, plan: &Plan) -> Result<Arc<Present>> {
     let files = files_after_ingest(context, plan).await?;
     let mut known = known(context, plan).await?;
     for shard in context
@@ -195,9 +204,9 @@ pub(crate) async fn present(context: &Context, plan: &Plan) -> Result<Present> {
     {
         known.extend(shard.cleaned.into_iter().map(|c| (c.key.clone(), c)));
     }
-    let mut active = Vec::new();
+    let (mut active, mut keys) = (Vec::new(), CleanKeys::default());
     for file in files.active() {
-        let Some(key) = clean_key(context, &files, file) else {
+        let Some(key) = keys.of(context, &files, file) else {
             continue;
         };
         let cleaned = known
@@ -209,7 +218,7 @@ pub(crate) async fn present(context: &Context, plan: &Plan) -> Result<Present> {
             cleaned,
         });
     }
-    Ok(Present { files, active })
+    Ok(Arc::new(Present { files, active }))
 }
 
 impl Present {
@@ -223,10 +232,27 @@ impl Present {
     }
 }
 
-/// Hash of everything that clean rows depend on; `None` for files that make no entities.
-fn clean_key(context: &Context, files: &Files, file: &File) -> Option<String> {
-    let spec = context.run.sources.get(&file.source)?;
-    let stream = files::stream(&context.run, &file.source, &file.stream)?;
+/// Hashes of everything that clean rows depend on. What a stream adds to it is hashed once.
+#[derive(Default)]
+struct CleanKeys(BTreeMap<(String, String), Option<String>>);
+
+impl CleanKeys {
+    /// The key of a file; `None` for files that make no entities.
+    fn of(&mut self, context: &Context, files: &Files, file: &File) -> Option<String> {
+        let stream = (file.source.clone(), file.stream.clone());
+        let rules = self
+            .0
+            .entry(stream)
+            .or_insert_with_key(|(source, stream)| rules(context, files, source, stream));
+        let all = format!("{}\n{}\n{}", file.sha256, file.source, rules.as_ref()?);
+        Some(hex::encode(&Sha256::digest(all)[..16]))
+    }
+}
+
+/// Hash of what the clean rows of a stream depend on beside its files.
+fn rules(context: &Context, files: &Files, source: &str, stream: &str) -> Option<String> {
+    let spec = context.run.sources.get(source)?;
+    let stream = files::stream(&context.run, source, stream)?;
     if stream.entities.is_empty() {
         return None;
     }
@@ -235,15 +261,13 @@ fn clean_key(context: &Context, files: &Files, file: &File) -> Option<String> {
         .iter()
         .map(|l| {
             files
-                .of(&file.source, &l.stream)
+                .of(source, &l.stream)
                 .map(|f| f.sha256.as_str())
                 .collect::<Vec<_>>()
                 .join(",")
         })
         .collect();
-    let rules = mapping_hash(spec, stream, &digests.join(";"));
-    let all = format!("{}\n{}\n{rules}", file.sha256, file.source);
-    Some(hex::encode(&Sha256::digest(all)[..16]))
+    Some(mapping_hash(spec, stream, &digests.join(";")))
 }
 
 /// Look-ups of streams, built once for a shard.

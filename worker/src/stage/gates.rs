@@ -208,14 +208,23 @@ impl Volume {
     }
 }
 
-/// How many values of each column are absent, as the text of the tag [`NULLS`].
-pub(super) fn nulls(rows: &RecordBatch) -> String {
-    let schema = rows.schema();
-    let columns = schema.fields().iter().zip(rows.columns());
-    let counts: BTreeMap<&str, usize> = columns
-        .map(|(field, column)| (field.name().as_str(), column.null_count()))
-        .collect();
-    serde_json::to_string(&counts).unwrap_or_default()
+/// How many values of each column of a file are absent.
+#[derive(Default)]
+pub(super) struct Nulls(BTreeMap<String, usize>);
+
+impl Nulls {
+    /// Counts those of some rows of the file.
+    pub(super) fn add(&mut self, rows: &RecordBatch) {
+        let schema = rows.schema();
+        for (field, column) in schema.fields().iter().zip(rows.columns()) {
+            *self.0.entry(field.name().clone()).or_default() += column.null_count();
+        }
+    }
+
+    /// The text of the tag [`NULLS`].
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
 }
 
 /// The version that the run starts from: its tables, and its links unless they were swept away.

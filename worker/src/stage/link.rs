@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context, Outcome, attach,
-    curate::write_file,
+    curate::only_file,
     matching::Matched,
     plan::Plan,
+    records::id_column,
     tables,
     train::{self, Trained},
 };
@@ -71,7 +72,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         .done(Stage::Train, 0)
         .await?
         .context("stage train is not complete")?;
-    let features = train::read_features(context, &trained.features).await?;
+    let features = train::read_features(context, &trained).await?;
     let model = train::read_model(context, &trained.model).await?;
     let policy = train::policy(&context.run.policy);
     let edges = edges(context, &plan, &trained, &features).await?;
@@ -81,6 +82,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         (features, edges, linked)
     })
     .await?;
+    train::let_go(context).await;
     let done = write(context, &plan, &features, edges, &linked).await?;
     let done = context.commit(Stage::Link, 0, done).await?;
     Ok(outcome(false, &done))
@@ -156,11 +158,7 @@ async fn write(
     let links = RecordBatch::try_from_iter_with_nullable([
         (
             "record_id",
-            texts(
-                (0..)
-                    .zip(customers())
-                    .map(|(r, _)| Some(features.record_id(r))),
-            ),
+            id_column((0..).zip(customers()).map(|(r, _)| features.id(r)))?,
             true,
         ),
         (
@@ -229,7 +227,7 @@ async fn complete_tables(
     ];
     files.insert(
         "households".to_owned(),
-        vec![table(context, "households", households).await?],
+        vec![table(context, plan, "households", households).await?],
     );
     let review: Vec<ArrayRef> = vec![
         texts(
@@ -256,7 +254,7 @@ async fn complete_tables(
     ];
     files.insert(
         "review".to_owned(),
-        vec![table(context, "review", review).await?],
+        vec![table(context, plan, "review", review).await?],
     );
     let changes: Vec<_> = linked.events.iter().map(change).collect();
     let version = i64::try_from(plan.next_version())?;
@@ -271,22 +269,20 @@ async fn complete_tables(
         .into_values()
         .collect();
     if !changes.is_empty() {
-        history.push(table(context, "id_changes", columns).await?);
+        history.push(table(context, plan, "id_changes", columns).await?);
     }
     files.insert("id_changes".to_owned(), history);
     Ok(files)
 }
 
-async fn table(context: &Context, name: &str, columns: Vec<ArrayRef>) -> Result<DataFile> {
+async fn table(
+    context: &Context,
+    plan: &Plan,
+    name: &str,
+    columns: Vec<ArrayRef>,
+) -> Result<DataFile> {
     let schema = tables::schema(name).with_context(|| format!("table {name} is unknown"))?;
-    write_file(
-        context,
-        name,
-        "all",
-        RecordBatch::try_new(schema, columns)?,
-        String::new(),
-    )
-    .await
+    only_file(context, plan, name, RecordBatch::try_new(schema, columns)?).await
 }
 
 fn change(event: &IdEvent) -> (&'static str, Option<String>, Option<String>) {

@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .done(Stage::Train, 0)
         .await?
         .context("stage train is not complete")?;
-    let features = train::read_features(context, &trained.features).await?;
+    let features = train::read_features(context, &trained).await?;
     let model = train::read_model(context, &trained.model).await?;
     let policy = train::policy(&context.run.policy);
     let changed = if trained.fresh {

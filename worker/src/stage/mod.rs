@@ -7,6 +7,7 @@ pub mod clean;
 pub mod curate;
 pub mod files;
 mod gates;
+mod gather;
 pub mod ingest;
 pub mod link;
 pub mod load;
@@ -17,6 +18,7 @@ pub mod records;
 pub mod runner;
 pub mod tables;
 pub mod train;
+mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -36,6 +38,10 @@ pub struct Context {
     pub store: Store,
     /// Where credentials come from.
     pub secrets: Arc<Secrets>,
+    /// Features that a stage of this process has at hand, so that the next does not read them again.
+    features: Arc<tokio::sync::Mutex<Option<train::Held>>>,
+    /// What is true once clean is complete.
+    present: Arc<tokio::sync::OnceCell<Arc<clean::Present>>>,
 }
 
 impl Context {
@@ -57,6 +63,8 @@ impl Context {
             run: Arc::new(run),
             store,
             secrets: Arc::new(secrets),
+            features: Arc::default(),
+            present: Arc::default(),
         })
     }
 

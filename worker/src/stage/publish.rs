@@ -25,6 +25,7 @@ use super::{
     link::Linked,
     tables,
     train::Trained,
+    versions::{self, Kept},
 };
 
 /// Everything that a publish does, written down before it begins.
@@ -209,6 +210,10 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
     let accounts = accounts::accounts(context, &present).await?;
     gates::conservation(&present, &accounts, &trained, &attached)?;
+    let parts = attached.iter().map(|a| a.versions.clone());
+    let parts = parts.chain([trained.versions.clone()]);
+    let kept = Kept::read(context, &plan, &present.active).await?;
+    let kept = kept.write(context, &present.active, parts).await?;
     let mut tables: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     for (table, files) in attached.into_iter().flat_map(|a| a.tables) {
         tables.entry(table).or_default().extend(files);
@@ -223,7 +228,7 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
     let accounts_path = accounts_path(&run.uid);
     let body = manifest::encode(&accounts_path, &accounts)?;
     context.store.put(&accounts_path, body).await?;
-    let quality = curate::quality(context, &accounts).await?;
+    let quality = curate::quality(context, &plan, &accounts).await?;
     tables.insert("quality".into(), vec![quality]);
     gates::check(context, &plan, &present, &linked, &tables).await?;
     let mut state = BTreeMap::new();
@@ -242,6 +247,7 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
         )
         .await?;
     state.insert("cleaned".to_owned(), cleaned_path);
+    state.insert(versions::STATE.to_owned(), kept);
     state.insert("groups".to_owned(), attach::groups(&plan).to_string());
     state.extend(trained.state());
     state.extend(linked.state());

@@ -4,13 +4,12 @@
 //! (version, file order, position) is associative and commutative, so the answer depends neither on
 //! shards nor on the number of runs that brought the files.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arrow::{
-    array::{Array, AsArray, RecordBatch, UInt64Array},
-    compute,
-    datatypes::{Date32Type, Int64Type, SchemaRef},
+    array::{Array, ArrayRef, AsArray, FixedSizeBinaryArray, RecordBatch},
+    datatypes::{Date32Type, Int64Type},
 };
 use futures::TryStreamExt;
 use musubi_api::entity::Entity;
@@ -41,6 +40,18 @@ pub struct Version {
     pub deleted: bool,
 }
 
+impl Version {
+    /// What decides where the row is dealt with: its order, or else the thing that it is about.
+    #[must_use]
+    pub fn slot(&self) -> u128 {
+        if self.order == 0 {
+            self.thing
+        } else {
+            u128::from(self.order)
+        }
+    }
+}
+
 /// What became of the versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reduced {
@@ -67,7 +78,34 @@ pub fn parse_id(id: &str) -> Result<u128> {
     })
 }
 
-/// All versions of an entity's rows whose thing `keep` wants.
+/// Record ids as a column of 16 bytes each.
+///
+/// # Errors
+/// Only when Arrow refuses it.
+pub fn id_column(ids: impl Iterator<Item = u128>) -> Result<ArrayRef> {
+    let bytes: Vec<u8> = ids.flat_map(u128::to_be_bytes).collect();
+    let column = FixedSizeBinaryArray::try_new(16, bytes.into(), None)?;
+    Ok(Arc::new(column))
+}
+
+/// The record ids of a column that [`id_column`] made.
+///
+/// # Errors
+/// When the batch has no such column.
+pub fn ids_of<'a>(
+    batch: &'a RecordBatch,
+    name: &str,
+) -> Result<impl Iterator<Item = u128> + use<'a>> {
+    let column = batch
+        .column_by_name(name)
+        .and_then(|c| c.as_fixed_size_binary_opt())
+        .filter(|c| c.value_length() == 16)
+        .with_context(|| format!("column {name} holds no record ids"))?;
+    let (ids, _) = column.value_data().as_chunks::<16>();
+    Ok(ids.iter().map(|id| u128::from_be_bytes(*id)))
+}
+
+/// The versions of an entity's rows in some of the files, those that `keep` wants.
 ///
 /// # Errors
 /// Those of the storage.
@@ -75,7 +113,8 @@ pub async fn versions(
     context: &Context,
     active: &[Active],
     entity: Entity,
-    keep: impl Fn(u128) -> bool,
+    read: impl Fn(usize) -> bool,
+    keep: impl Fn(&Version) -> bool,
 ) -> Result<Vec<Version>> {
     let mut columns = vec!["record_id", "version", "deleted", "content"];
     let shared = entity.shared_key().filter(|k| *k != "order_number");
@@ -85,7 +124,7 @@ pub async fn versions(
     columns.extend(dated.then_some("business_date"));
     columns.extend(ordered.then_some("order_number"));
     let mut versions = Vec::new();
-    for (file, active) in active.iter().enumerate() {
+    for (file, active) in active.iter().enumerate().filter(|(file, _)| read(*file)) {
         let Some(part) = active.cleaned.entities.get(entity.as_str()) else {
             continue;
         };
@@ -126,24 +165,23 @@ pub async fn versions(
                 let key = keys
                     .filter(|k| k.is_valid(row))
                     .map(|k| xxh3_128(k.value(row).as_bytes()));
-                let thing = key.unwrap_or(record);
-                let slot = if order == 0 { thing } else { u128::from(order) };
-                if keep(slot) {
-                    versions.push(Version {
-                        record,
-                        thing,
-                        order,
-                        file: u32::try_from(file)?,
-                        at,
-                        version: if version.is_valid(row) {
-                            version.value(row)
-                        } else {
-                            i64::MIN
-                        },
-                        content: content.value(row).cast_unsigned(),
-                        date: dates.filter(|d| d.is_valid(row)).map(|d| d.value(row)),
-                        deleted: deleted.is_some_and(|d| d.value(row)),
-                    });
+                let one = Version {
+                    record,
+                    thing: key.unwrap_or(record),
+                    order,
+                    file: u32::try_from(file)?,
+                    at,
+                    version: if version.is_valid(row) {
+                        version.value(row)
+                    } else {
+                        i64::MIN
+                    },
+                    content: content.value(row).cast_unsigned(),
+                    date: dates.filter(|d| d.is_valid(row)).map(|d| d.value(row)),
+                    deleted: deleted.is_some_and(|d| d.value(row)),
+                };
+                if keep(&one) {
+                    versions.push(one);
                 }
                 at += 1;
             }
@@ -175,63 +213,6 @@ pub fn latest(mut versions: Vec<Version>) -> (Vec<Version>, Reduced) {
         }
     }
     (standing, reduced)
-}
-
-/// The clean rows at the given places, in that order.
-///
-/// # Errors
-/// Those of the storage.
-pub async fn gather(
-    context: &Context,
-    active: &[Active],
-    entity: Entity,
-    schema: &SchemaRef,
-    places: &[(u32, u32)],
-) -> Result<RecordBatch> {
-    let columns: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-    let mut by_file: BTreeMap<u32, Vec<(u32, usize)>> = BTreeMap::new();
-    for (position, (file, at)) in places.iter().enumerate() {
-        by_file.entry(*file).or_default().push((*at, position));
-    }
-    let mut taken = Vec::new();
-    let mut order = vec![0_u64; places.len()];
-    let mut next = 0_u64;
-    for (file, mut wanted) in by_file {
-        wanted.sort_unstable();
-        let part = active[file as usize]
-            .cleaned
-            .entities
-            .get(entity.as_str())
-            .context("a clean file is gone")?;
-        let mut stream =
-            musubi_lake::parquet::stream(&context.store, &part.path, Some(&columns)).await?;
-        let (mut begin, mut done) = (0_u32, 0_usize);
-        while let Some(batch) = stream.try_next().await? {
-            let end = begin + u32::try_from(batch.num_rows())?;
-            let first = done;
-            while done < wanted.len() && wanted[done].0 < end {
-                order[wanted[done].1] = next;
-                next += 1;
-                done += 1;
-            }
-            if done > first {
-                let rows: UInt64Array = wanted[first..done]
-                    .iter()
-                    .map(|(at, _)| u64::from(at - begin))
-                    .collect();
-                taken.push(compute::take_record_batch(&batch, &rows)?);
-            }
-            begin = end;
-        }
-    }
-    let Some(first) = taken.first() else {
-        return Ok(RecordBatch::new_empty(schema.clone()));
-    };
-    let together = compute::concat_batches(&first.schema(), &taken)?;
-    Ok(compute::take_record_batch(
-        &together,
-        &UInt64Array::from(order),
-    )?)
 }
 
 #[cfg(test)]

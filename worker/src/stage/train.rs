@@ -5,24 +5,26 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result};
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray},
+    array::{ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch},
     datatypes::Int64Type,
 };
 use futures::TryStreamExt;
 use musubi_api::{entity::Entity, policy::IdentityPolicySpec, run::Stage};
 use musubi_clean::schema;
 use musubi_identity::{
-    Decision, Features, Identifier, Model, Pin, Policy, RecordSet, Survivor, train,
+    Decision, Features, FeaturesBuilder, Identifier, Model, Pin, Policy, RecordSet, Survivor, train,
 };
-use musubi_lake::parquet;
+use musubi_lake::parquet::{self, Sink};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::{
     Context, Outcome, RunRefused,
     clean::{self, Active},
+    gather::{self, Place},
     plan::Plan,
-    records::{self, Version, parse_id},
+    records::{self, Version, id_column, ids_of},
+    versions::{self, Kept, Parts, Share},
 };
 
 /// What identity starts from in this run.
@@ -31,8 +33,8 @@ use super::{
 pub struct Trained {
     /// Path of the records that stand: `record_id`, `content`, `file`, `at`, `changed`.
     pub records: String,
-    /// Path of the features.
-    pub features: String,
+    /// Paths of the features: all records of one run, then what later runs changed.
+    pub features: Vec<String>,
     /// Path of the model.
     pub model: String,
     /// Version of the model.
@@ -43,6 +45,9 @@ pub struct Trained {
     pub changed: u64,
     /// Customer records by what became of them: current, duplicate, superseded, deleted.
     pub counts: [u64; 4],
+    /// What is kept of the versions for the next run.
+    #[serde(default)]
+    pub(super) versions: Parts,
 }
 
 impl Trained {
@@ -50,13 +55,13 @@ impl Trained {
     #[must_use]
     pub fn state(&self) -> BTreeMap<String, String> {
         let entries = [
-            ("records", &self.records),
-            ("features", &self.features),
-            ("model", &self.model),
+            ("records", self.records.clone()),
+            ("features", self.features.join("\n")),
+            ("model", self.model.clone()),
         ];
         entries
             .into_iter()
-            .map(|(name, path)| (name.to_owned(), path.clone()))
+            .map(|(name, path)| (name.to_owned(), path))
             .collect()
     }
 }
@@ -67,37 +72,37 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     }
     let plan = context.plan().await?;
     let present = clean::present(context, &plan).await?;
-    let versions = records::versions(context, &present.active, Entity::Customer, |_| true).await?;
-    let (standing, reduced) = records::latest(versions);
+    let share = Share {
+        groups: 1,
+        shards: 1,
+        shard: 0,
+    };
+    let (active, entity, mut parts) = (&present.active, Entity::Customer, Parts::new());
+    let kept = Kept::read(context, &plan, active).await?;
+    let versions = versions::versions(context, &kept, active, entity, share, &mut parts).await?;
+    let (standing, reduced) = records::latest(versions.into_values().flatten().collect());
     let before = contents(context, &plan).await?;
     let now: HashMap<u128, i64> = standing
         .iter()
         .map(|v| (v.record, v.content.cast_signed()))
         .collect();
-    let gone: Vec<String> = before
-        .keys()
-        .filter(|r| !now.contains_key(r))
-        .map(|r| format!("{r:032x}"))
-        .collect();
+    let gone = before.keys().filter(|r| !now.contains_key(r)).copied();
+    let gone: Vec<u128> = gone.collect();
     let changed: Vec<bool> = standing
         .iter()
         .map(|v| before.get(&v.record) != Some(&v.content.cast_signed()))
         .collect();
+    drop((before, now));
     let records = write_records(context, &standing, &changed).await?;
-    let features = features(context, &plan, &present.active, &standing, &changed, &gone).await?;
-    let path = context.attempt(Stage::Train, 0, "features.parquet");
-    let batch = features.to_batch()?;
-    let personal = batch
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| f.name().clone())
-        .collect();
-    parquet::write(&context.store, &path, batch.schema(), &personal, &[batch]).await?;
-    let (model, model_path, fresh) = model(context, &plan, features).await?;
+    let places = standing.iter().zip(&changed).filter(|(_, c)| **c);
+    let places: Vec<Place> = places.map(|(v, _)| (v.file, v.at)).collect();
+    drop(standing);
+    let held = update_features(context, &plan, &present.active, &places, &gone).await?;
+    let (model, model_path, fresh) = model(context, &plan, held.features).await?;
     let done = Trained {
         records,
-        features: path,
+        versions: parts,
+        features: held.parts,
         model: model_path,
         version: model.version(),
         fresh,
@@ -132,17 +137,11 @@ async fn contents(context: &Context, plan: &Plan) -> Result<HashMap<u128, i64>> 
     };
     let mut stream = parquet::stream(&context.store, path, Some(&["record_id", "content"])).await?;
     while let Some(batch) = stream.try_next().await? {
-        let ids = batch
-            .column_by_name("record_id")
-            .and_then(|c| c.as_string_opt::<i32>())
-            .context("records are malformed")?;
         let hashes = batch
             .column_by_name("content")
             .and_then(|c| c.as_primitive_opt::<Int64Type>())
             .context("records are malformed")?;
-        for row in 0..batch.num_rows() {
-            contents.insert(parse_id(ids.value(row))?, hashes.value(row));
-        }
+        contents.extend(ids_of(&batch, "record_id")?.zip(hashes.values().iter().copied()));
     }
     Ok(contents)
 }
@@ -153,12 +152,7 @@ async fn write_records(
     changed: &[bool],
 ) -> Result<String> {
     let columns: [(&str, ArrayRef); 5] = [
-        (
-            "record_id",
-            Arc::new(StringArray::from_iter_values(
-                standing.iter().map(|v| format!("{:032x}", v.record)),
-            )),
-        ),
+        ("record_id", id_column(standing.iter().map(|v| v.record))?),
         (
             "content",
             Arc::new(Int64Array::from_iter_values(
@@ -192,40 +186,108 @@ async fn write_records(
     Ok(path)
 }
 
-/// The features of the version before, with what changed.
-async fn features(
+/// Features in memory, and the files that hold them.
+pub(super) struct Held {
+    features: Arc<Features>,
+    parts: Vec<String>,
+}
+
+/// Files of features beyond which they are written anew as one.
+const PARTS: usize = 8;
+
+/// The features of the version before, with what changed; only that is written, unless records are gone.
+async fn update_features(
     context: &Context,
     plan: &Plan,
     active: &[Active],
-    standing: &[Version],
-    changed: &[bool],
-    gone: &[String],
-) -> Result<Features> {
-    let places: Vec<(u32, u32)> = standing
-        .iter()
-        .zip(changed)
-        .filter(|(_, c)| **c)
-        .map(|(v, _)| (v.file, v.at))
-        .collect();
-    let schema = schema::clean_schema(Entity::Customer);
-    let mut batches = Vec::new();
-    for part in places.chunks(64 << 10) {
-        batches.push(records::gather(context, active, Entity::Customer, &schema, part).await?);
+    changed: &[Place],
+    gone: &[u128],
+) -> Result<Held> {
+    let before = plan.state.get("features").map(|p| p.lines());
+    let mut parts: Vec<String> = before.into_iter().flatten().map(str::to_owned).collect();
+    let append = (1..PARTS).contains(&parts.len()) && gone.is_empty();
+    let mut all = read_parts(context, &parts).await?;
+    let mut news = FeaturesBuilder::default();
+    gone.iter().for_each(|record| all.remove(*record));
+    let columns = Features::columns();
+    let schema = parquet::project(&schema::clean_schema(Entity::Customer), &columns);
+    let entity = Entity::Customer;
+    gather::visit(
+        context,
+        active,
+        entity,
+        &schema.into(),
+        changed,
+        |batch, rows| {
+            let batch = gather::only(batch, rows)?;
+            all.push(&batch)?;
+            if append {
+                news.push(&batch)?;
+            }
+            Ok(())
+        },
+    )
+    .await?;
+    let (features, news) =
+        tokio::task::spawn_blocking(move || (all.finish(), news.finish())).await?;
+    if !append {
+        parts = vec![write_features(context, &features).await?];
+    } else if !changed.is_empty() {
+        parts.push(write_features(context, &news).await?);
     }
-    match plan.state.get("features") {
-        Some(path) => {
-            let old = parquet::read(&context.store, path, None).await?;
-            Ok(Features::build(&old)?.update(&batches, &RecordSet::new(gone)?)?)
+    let features = Arc::new(features);
+    *context.features.lock().await = Some(Held {
+        features: features.clone(),
+        parts: parts.clone(),
+    });
+    Ok(Held { features, parts })
+}
+
+async fn write_features(context: &Context, features: &Features) -> Result<String> {
+    let path = format!(
+        "identity/features/{}.parquet",
+        uuid::Uuid::new_v4().simple()
+    );
+    let mut sink: Option<Sink> = None;
+    for batch in features.to_batches(64 << 10) {
+        let batch = batch?;
+        let sink = match &mut sink {
+            Some(sink) => sink,
+            None => {
+                let schema = batch.schema();
+                let personal = schema.fields().iter().map(|f| f.name().clone()).collect();
+                sink.insert(Sink::create(
+                    &context.store,
+                    &path,
+                    schema.clone(),
+                    &personal,
+                )?)
+            }
+        };
+        sink.write(&batch).await?;
+    }
+    if let Some(sink) = sink {
+        sink.finish().await?;
+    }
+    Ok(path)
+}
+
+async fn read_parts(context: &Context, parts: &[String]) -> Result<FeaturesBuilder> {
+    let mut builder = FeaturesBuilder::default();
+    for path in parts {
+        let mut stream = parquet::stream(&context.store, path, None).await?;
+        while let Some(batch) = stream.try_next().await? {
+            builder.push(&batch)?;
         }
-        None => Ok(Features::build(&batches)?),
     }
+    Ok(builder)
 }
 
 /// The model that stands, or a new one.
 async fn model(
     context: &Context,
     plan: &Plan,
-    features: Features,
+    features: Arc<Features>,
 ) -> Result<(Model, String, bool)> {
     let wanted = context.run.policy.pinned_model.as_deref();
     if let Some(path) = plan.state.get("model") {
@@ -260,11 +322,24 @@ pub(super) async fn read_model(context: &Context, path: &str) -> Result<Model> {
     Ok(Model::from_json(std::str::from_utf8(&bytes)?)?)
 }
 
-/// Reads features.
-pub(super) async fn read_features(context: &Context, path: &str) -> Result<Features> {
-    Ok(Features::build(
-        &parquet::read(&context.store, path, None).await?,
-    )?)
+/// The features of the run; read once in a process.
+pub(super) async fn read_features(context: &Context, trained: &Trained) -> Result<Arc<Features>> {
+    let mut held = context.features.lock().await;
+    if let Some(held) = held.as_ref().filter(|h| h.parts == trained.features) {
+        return Ok(held.features.clone());
+    }
+    let builder = read_parts(context, &trained.features).await?;
+    let features = Arc::new(tokio::task::spawn_blocking(move || builder.finish()).await?);
+    *held = Some(Held {
+        features: features.clone(),
+        parts: trained.features.clone(),
+    });
+    Ok(features)
+}
+
+/// No later stage needs the features: their memory is free again.
+pub(super) async fn let_go(context: &Context) {
+    context.features.lock().await.take();
 }
 
 /// The records that are new or other than before.
@@ -277,21 +352,14 @@ pub(super) async fn changed(context: &Context, trained: &Trained) -> Result<Reco
     )
     .await?
     {
-        let records = batch
-            .column_by_name("record_id")
-            .and_then(|c| c.as_string_opt::<i32>())
-            .context("records are malformed")?;
         let changed = batch
             .column_by_name("changed")
             .and_then(|c| c.as_boolean_opt())
             .context("records are malformed")?;
-        ids.extend(
-            (0..batch.num_rows())
-                .filter(|r| changed.value(*r))
-                .map(|r| records.value(r).to_owned()),
-        );
+        let records = ids_of(&batch, "record_id")?.zip(changed.values());
+        ids.extend(records.filter(|(_, changed)| *changed).map(|(id, _)| id));
     }
-    Ok(RecordSet::new(ids)?)
+    Ok(ids.into_iter().collect())
 }
 
 /// The resource in the terms of the identity crate.

@@ -18,7 +18,7 @@ use musubi_clean::schema::{PRECISION, SCALE};
 use musubi_lake::{delta::DataFile, parquet};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Group, batch, numbers, strings};
+use super::{Customers, batch, numbers, strings};
 use crate::stage::{Context, records::parse_id, tables::CHANNELS};
 
 type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
@@ -69,7 +69,7 @@ fn at(column: &arrow::array::StringArray, row: usize) -> Option<&str> {
 pub(super) async fn features(
     context: &Context,
     files: &Files<'_>,
-    group: &Group,
+    group: &Customers,
 ) -> Result<RecordBatch> {
     let mut customers = vec![Customer::default(); group.ids.len()];
     let mut orders: HashMap<u64, u32> = HashMap::new();
@@ -224,7 +224,7 @@ fn mean_interval(customer: &Customer) -> Option<f64> {
     (customer.orders > 1).then(|| (last - first) as f64 / DAY / (customer.orders - 1) as f64)
 }
 
-fn to_batch(group: &Group, customers: &[Customer]) -> Result<RecordBatch> {
+fn to_batch(group: &Customers, customers: &[Customer]) -> Result<RecordBatch> {
     let joined = |c: &Customer| c.channels.keys().cloned().collect::<Vec<_>>().join("+");
     let columns: Vec<ArrayRef> = vec![
         strings(group.ids.iter().cloned().map(Some)),
@@ -256,11 +256,12 @@ fn to_batch(group: &Group, customers: &[Customer]) -> Result<RecordBatch> {
 }
 
 /// The most restrictive consent: of each record its latest word on a purpose, of a customer's records any no.
+/// Beside the rows, which are ordered by customer, the customer of each.
 pub(super) async fn consents(
     context: &Context,
     files: &Files<'_>,
-    group: &Group,
-) -> Result<RecordBatch> {
+    group: &Customers,
+) -> Result<(RecordBatch, Vec<u32>)> {
     let mut latest: BTreeMap<(u32, String, u128), (i64, bool)> = BTreeMap::new();
     let columns = ["customer_record", "purpose", "granted", "given_at"];
     scan(context, files, "consents", &columns, |batch| {
@@ -324,5 +325,6 @@ pub(super) async fn consents(
                 .map(|(_, time)| (*time != i64::MIN).then_some(*time)),
         ),
     ];
-    batch("customer_consents", columns)
+    let rows = batch("customer_consents", columns)?;
+    Ok((rows, consents.keys().map(|(c, _)| *c).collect()))
 }

@@ -1,12 +1,15 @@
 //! Golden records: of each field the value that survives, with the source, the record, the time and the rule.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    fmt::Write as _,
+};
 
 use anyhow::{Context as _, Result};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array},
     compute,
-    datatypes::TimestampMicrosecondType,
+    datatypes::{SchemaRef, TimestampMicrosecondType},
 };
 use musubi_api::entity::{Entity, Kind};
 use musubi_clean::schema;
@@ -14,11 +17,18 @@ use musubi_identity::{
     Survivor,
     survivorship::{self, DEFAULT_RULES, Records, Winners},
 };
-use serde_json::json;
-use xxhash_rust::xxh3::xxh3_128;
+use musubi_lake::parquet;
 
-use super::{Group, Writer, batch, numbers, sources, strings};
-use crate::stage::{clean::Active, records, train};
+use super::{
+    Member, Part, Writer, batch, numbers,
+    reuse::{MADE_OF, digest, made_of, remember, reuse},
+    sources, strings,
+};
+use crate::stage::{
+    clean::Active,
+    gather::{self, Place},
+    train,
+};
 
 /// Identifiers that the table `identifiers` lists.
 const IDENTIFIERS: [&str; 7] = [
@@ -31,50 +41,106 @@ const IDENTIFIERS: [&str; 7] = [
     "external_id",
 ];
 
-/// Writes `customers` and `identifiers` of a group, unless the version before has them.
-pub(super) async fn write(writer: &mut Writer<'_>, active: &[Active], group: &Group) -> Result<()> {
-    let digest = digest(writer, active, group)?;
+/// Writes `customers` and `identifiers` of a group, unless the version before has them. Customers that are
+/// made of the same as before are taken over row by row; only the others are worked out anew.
+pub(super) async fn write(
+    writer: &mut Writer<'_>,
+    active: &[Active],
+    group: Part<'_>,
+) -> Result<()> {
+    let made_of = made_of(writer, active, group)?;
+    let digest = digest(&made_of);
     if writer.keep("customers", &digest) {
         // A group in which nobody has an identifier has no such file.
         writer.keep("identifiers", &digest);
         return Ok(());
     }
+    let mut customers = writer.open("customers", digest.clone());
+    let mut known_by = writer.open("identifiers", digest);
+    let mut order = reuse(writer, &made_of, group, &mut customers, &mut known_by).await?;
+    let same: HashSet<u128> = order.iter().copied().collect();
+    let of = |m: &Member| made_of[(m.customer - group.first) as usize];
+    let changed = group.members.iter().filter(|m| !same.contains(&of(m)));
+    let members: Vec<Member> = changed.cloned().collect();
+    let places: Vec<Place> = members.iter().map(|m| (m.file, m.at)).collect();
+    let families = || members.chunk_by(|a, b| a.customer == b.customer);
+    order.extend(families().map(|family| of(&family[0])));
+    let ends = gather::ends(families().map(<[_]>::len));
     let context = writer.context;
+    let entity = Entity::Customer;
+    let mut rows = gather::gather(context, active, entity, &input(), &places, &ends).await?;
+    let mut begin = 0;
+    for (chunk, end) in ends.iter().enumerate() {
+        let part = Chosen::of(group, &members[begin..*end]);
+        begin = *end;
+        let rows = rows.take(chunk)?;
+        let part = part.part();
+        customers.write(&golden(writer, part, &rows)?).await?;
+        known_by.write(&identifiers(part, &rows)?).await?;
+    }
+    customers.tag(MADE_OF, remember(context, &order).await?);
+    writer.close(customers).await?;
+    writer.close(known_by).await
+}
+
+/// Some customers of a group by themselves.
+struct Chosen {
+    ids: Vec<String>,
+    households: Vec<Option<String>>,
+    members: Vec<Member>,
+}
+
+impl Chosen {
+    /// The customers of these members, which are ordered by customer.
+    fn of(group: Part<'_>, members: &[Member]) -> Self {
+        let mut chosen = Self {
+            ids: Vec::new(),
+            households: Vec::new(),
+            members: Vec::with_capacity(members.len()),
+        };
+        for family in members.chunk_by(|a, b| a.customer == b.customer) {
+            let at = (family[0].customer - group.first) as usize;
+            let customer = chosen.ids.len() as u32;
+            chosen.ids.push(group.ids[at].clone());
+            chosen.households.push(group.households[at].clone());
+            let members = family.iter().cloned();
+            chosen
+                .members
+                .extend(members.map(|m| Member { customer, ..m }));
+        }
+        chosen
+    }
+
+    fn part(&self) -> Part<'_> {
+        Part {
+            first: 0,
+            ids: &self.ids,
+            households: &self.households,
+            members: &self.members,
+        }
+    }
+}
+
+/// The clean columns that golden records are made of.
+fn input() -> SchemaRef {
     let clean = schema::clean_schema(Entity::Customer);
-    let places: Vec<(u32, u32)> = group.members.iter().map(|m| (m.file, m.at)).collect();
-    let rows = records::gather(context, active, Entity::Customer, &clean, &places).await?;
-    let customers = golden(writer, group, &rows)?;
-    writer
-        .write_as("customers", customers, digest.clone())
-        .await?;
-    writer
-        .write_as("identifiers", identifiers(group, &rows)?, digest)
-        .await
+    let fields = Entity::Customer.fields().iter();
+    let valid: Vec<String> = fields
+        .clone()
+        .map(|f| format!("{}_valid", f.name))
+        .collect();
+    let mut names = vec!["record_id", "source"];
+    names.extend(fields.map(|f| f.name));
+    names.extend(valid.iter().map(String::as_str));
+    parquet::project(&clean, &names).into()
 }
 
-/// What the customers of a group are made of.
-fn digest(writer: &Writer<'_>, active: &[Active], group: &Group) -> Result<String> {
-    let run = &writer.context.run;
-    let mut text = serde_json::to_vec(&(&run.policy.survivorship, &run.policy.source_priority))?;
-    for (id, household) in group.ids.iter().zip(&group.households) {
-        text.extend(id.bytes());
-        text.extend(household.iter().flat_map(|h| h.bytes()));
-    }
-    for member in &group.members {
-        text.extend(member.customer.to_le_bytes());
-        text.extend(member.record.to_le_bytes());
-        text.extend(member.content.to_le_bytes());
-        text.extend(active[member.file as usize].file.sha256.bytes());
-    }
-    Ok(format!("{:032x}", xxh3_128(&text)))
-}
-
-fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+pub(super) fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     rows.column_by_name(name)
         .with_context(|| format!("clean customers have no column {name}"))
 }
 
-fn golden(writer: &Writer<'_>, group: &Group, rows: &RecordBatch) -> Result<RecordBatch> {
+fn golden(writer: &Writer<'_>, group: Part<'_>, rows: &RecordBatch) -> Result<RecordBatch> {
     let policy = train::policy(&writer.context.run.policy);
     let text = |name| Ok::<_, anyhow::Error>(column(rows, name)?.as_string::<i32>());
     let (source, record) = (text("source")?, text("record_id")?);
@@ -86,7 +152,8 @@ fn golden(writer: &Writer<'_>, group: &Group, rows: &RecordBatch) -> Result<Reco
                 .map_or(i64::MIN, |u| u.value(r))
         })
         .collect();
-    let customer: Vec<u32> = group.members.iter().map(|m| m.customer).collect();
+    let members = group.members.iter();
+    let customer: Vec<u32> = members.map(|m| m.customer - group.first).collect();
     let order: Vec<u32> = (0..u32::try_from(rows.num_rows())?).collect();
     let rank = survivorship::ranks(source, &policy.source_priority);
     let shared = Records {
@@ -108,8 +175,7 @@ fn golden(writer: &Writer<'_>, group: &Group, rows: &RecordBatch) -> Result<Reco
         numbers(counts.into_iter().map(Some)),
         strings(from.into_iter().map(|s| Some(sources(s.into_iter())))),
     ];
-    let mut provenance: Vec<serde_json::Map<String, serde_json::Value>> =
-        vec![Default::default(); group.ids.len()];
+    let mut provenance = vec![String::new(); group.ids.len()];
     for field in Entity::Customer.fields() {
         let values = column(rows, field.name)?;
         let valid = rows
@@ -140,16 +206,18 @@ fn golden(writer: &Writer<'_>, group: &Group, rows: &RecordBatch) -> Result<Reco
             &changed,
         );
     }
-    let told = provenance
-        .into_iter()
-        .map(|p| Some(serde_json::Value::Object(p).to_string()));
+    let told = provenance.into_iter().map(|mut told| {
+        told.push_str(if told.is_empty() { "{}" } else { "}" });
+        Some(told)
+    });
     columns.push(strings(told));
     batch("customers", columns)
 }
 
-/// Notes for each customer which record won a field, and why.
+/// Notes for each customer, in JSON, which record won a field, and why. Names of sources, fields and rules
+/// hold nothing that JSON would escape.
 fn explain(
-    provenance: &mut [serde_json::Map<String, serde_json::Value>],
+    provenance: &mut [String],
     field: &str,
     winners: &Winners,
     source: &StringArray,
@@ -162,16 +230,18 @@ fn explain(
         };
         let at = jiff::Timestamp::from_microsecond(changed[row])
             .ok()
-            .filter(|_| changed[row] != i64::MIN);
-        let rule = winners.rule[customer].map(rule_name);
-        let note = json!({
-            "source": source.value(row),
-            "record": record.value(row),
-            "at": at.map(|t| t.to_string()),
-            "rule": rule.unwrap_or("only_value"),
-            "values": winners.distinct[customer],
-        });
-        provenance[customer].insert(field.to_owned(), note);
+            .filter(|_| changed[row] != i64::MIN)
+            .map_or_else(|| "null".to_owned(), |at| format!("\"{at}\""));
+        let rule = winners.rule[customer].map_or("only_value", rule_name);
+        let (source, record) = (source.value(row), record.value(row));
+        let values = winners.distinct[customer];
+        let told = &mut provenance[customer];
+        told.push(if told.is_empty() { '{' } else { ',' });
+        // Writing to a text cannot fail.
+        let _ = write!(
+            told,
+            r#""{field}":{{"source":"{source}","record":"{record}","at":{at},"rule":"{rule}","values":{values}}}"#
+        );
     }
 }
 
@@ -185,7 +255,7 @@ fn rule_name(rule: Survivor) -> &'static str {
     }
 }
 
-fn identifiers(group: &Group, rows: &RecordBatch) -> Result<RecordBatch> {
+fn identifiers(group: Part<'_>, rows: &RecordBatch) -> Result<RecordBatch> {
     let mut found: BTreeMap<(u32, &str, &str), i64> = BTreeMap::new();
     for name in IDENTIFIERS {
         let values = column(rows, name)?.as_string::<i32>();
@@ -205,7 +275,7 @@ fn identifiers(group: &Group, rows: &RecordBatch) -> Result<RecordBatch> {
         strings(
             found
                 .keys()
-                .map(|(c, ..)| Some(group.ids[*c as usize].clone())),
+                .map(|(c, ..)| Some(group.ids[(*c - group.first) as usize].clone())),
         ),
         strings(found.keys().map(|(_, kind, _)| Some((*kind).to_owned()))),
         strings(found.keys().map(|(.., value)| Some((*value).to_owned()))),

@@ -3,8 +3,12 @@
 
 mod features;
 mod golden;
+mod reuse;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -14,9 +18,13 @@ use arrow::{
 };
 use futures::TryStreamExt;
 use musubi_api::run::Stage;
-use musubi_lake::{delta::DataFile, parquet};
+use musubi_lake::{
+    Store,
+    delta::DataFile,
+    parquet::{self, Sink},
+};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
     Context, Outcome,
@@ -24,9 +32,10 @@ use super::{
     attach,
     attach::Attached,
     clean::{self, Active},
-    gates,
+    gates::{self, Nulls},
     link::Linked,
-    records::parse_id,
+    plan::Plan,
+    records::ids_of,
     tables,
     train::Trained,
 };
@@ -52,9 +61,9 @@ struct Member {
     content: i64,
 }
 
-/// The customers of one slot group.
-struct Group {
-    /// Customer ids, sorted.
+/// The customers of a shard, by slot group.
+struct Customers {
+    /// Customer ids, by group and sorted.
     ids: Vec<String>,
     /// Household of each customer.
     households: Vec<Option<String>>,
@@ -62,6 +71,32 @@ struct Group {
     members: Vec<Member>,
     /// Customer of each record.
     of: HashMap<u128, u32>,
+    /// Number and customers of each group.
+    groups: Vec<(u32, Range<usize>)>,
+}
+
+/// Some customers that follow each other, and their records.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    first: u32,
+    ids: &'a [String],
+    households: &'a [Option<String>],
+    members: &'a [Member],
+}
+
+impl Customers {
+    fn part(&self, range: &Range<usize>) -> Part<'_> {
+        let at = |customer: usize| {
+            self.members
+                .partition_point(|m| (m.customer as usize) < customer)
+        };
+        Part {
+            first: range.start as u32,
+            ids: &self.ids[range.clone()],
+            households: &self.households[range.clone()],
+            members: &self.members[at(range.start)..at(range.end)],
+        }
+    }
 }
 
 pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
@@ -79,42 +114,34 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .await?
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
-    let groups = attach::groups(&plan);
-    let mut done = Curated {
-        tables: BTreeMap::new(),
-        customers: 0,
-        written: 0,
-    };
+    let files = files_of(&attached);
+    let customers = read_customers(context, &plan, &trained, &linked, shard).await?;
     let mut before = BTreeMap::new();
     for table in TABLES {
         before.insert(table, attach::published_files(context, &plan, table).await?);
     }
-    for number in (0..groups).filter(|g| g % plan.slot_shards == shard) {
-        let group = read_group(context, &trained, &linked, number, groups).await?;
-        done.customers += group.ids.len() as u64;
-        let files = files_of(&attached);
+    let mut done = Curated {
+        tables: BTreeMap::new(),
+        customers: customers.ids.len() as u64,
+        written: 0,
+    };
+    let features = features::features(context, &files, &customers).await?;
+    let (consents, consenting) = features::consents(context, &files, &customers).await?;
+    for (number, range) in &customers.groups {
         let mut writer = Writer {
             context,
-            number,
+            number: *number,
             before: &before,
             done: &mut done,
         };
-        golden::write(&mut writer, &present.active, &group).await?;
-        writer
-            .write(
-                "customer_features",
-                features::features(context, &files, &group).await?,
-            )
-            .await?;
-        writer
-            .write(
-                "customer_consents",
-                features::consents(context, &files, &group).await?,
-            )
-            .await?;
-        writer
-            .write("links", links(&present.active, &group)?)
-            .await?;
+        let part = customers.part(range);
+        golden::write(&mut writer, &present.active, part).await?;
+        let rows = features.slice(range.start, range.len());
+        writer.write("customer_features", rows).await?;
+        let at = |c: usize| consenting.partition_point(|consent| (*consent as usize) < c);
+        let rows = consents.slice(at(range.start), at(range.end) - at(range.start));
+        writer.write("customer_consents", rows).await?;
+        writer.write("links", links(&present.active, part)?).await?;
     }
     let done = context.commit(Stage::Curate, shard, done).await?;
     Ok(outcome(false, &done))
@@ -144,15 +171,19 @@ fn files_of(attached: &[Attached]) -> BTreeMap<&str, Vec<&DataFile>> {
     files
 }
 
-async fn read_group(
+/// The customers of a shard's groups, read in one pass over links and records.
+async fn read_customers(
     context: &Context,
+    plan: &Plan,
     trained: &Trained,
     linked: &Linked,
-    number: u32,
-    groups: u32,
-) -> Result<Group> {
-    let mut customer_of: HashMap<u128, String> = HashMap::new();
-    let mut household_of: BTreeMap<String, Option<String>> = BTreeMap::new();
+    shard: u32,
+) -> Result<Customers> {
+    let groups = u64::from(attach::groups(plan));
+    let group = |customer: &str| (xxh3_64(customer.as_bytes()) % groups) as u32;
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let mut found: Vec<(u32, String, Option<String>)> = Vec::new();
+    let mut of: HashMap<u128, u32> = HashMap::new();
     let mut stream = parquet::stream(&context.store, &linked.links, None).await?;
     while let Some(batch) = stream.try_next().await? {
         let column = |name| {
@@ -161,39 +192,61 @@ async fn read_group(
                 .and_then(|c| c.as_string_opt::<i32>())
                 .context("links are malformed")
         };
-        let (records, customers, households) = (
-            column("record_id")?,
-            column("customer_id")?,
-            column("household_id")?,
-        );
-        for row in 0..batch.num_rows() {
+        let (customers, households) = (column("customer_id")?, column("household_id")?);
+        for (row, record) in ids_of(&batch, "record_id")?.enumerate() {
             let customer = customers.value(row);
-            if xxh3_64(customer.as_bytes()) % u64::from(groups) == u64::from(number) {
-                customer_of.insert(parse_id(records.value(row))?, customer.to_owned());
-                let household = households
-                    .is_valid(row)
-                    .then(|| households.value(row).to_owned());
-                household_of.insert(customer.to_owned(), household);
+            let number = group(customer);
+            if number % plan.slot_shards != shard {
+                continue;
             }
+            let at = match seen.get(customer) {
+                Some(at) => *at,
+                None => {
+                    let household = households.is_valid(row).then(|| households.value(row));
+                    found.push((number, customer.to_owned(), household.map(str::to_owned)));
+                    seen.insert(customer.to_owned(), found.len() as u32 - 1);
+                    found.len() as u32 - 1
+                }
+            };
+            of.insert(record, at);
         }
     }
-    let ids: Vec<String> = household_of.keys().cloned().collect();
-    let index: HashMap<&str, u32> = ids
-        .iter()
-        .zip(0..)
-        .map(|(id, at)| (id.as_str(), at))
-        .collect();
-    let of: HashMap<u128, u32> = customer_of
-        .iter()
-        .map(|(r, c)| (*r, index[c.as_str()]))
-        .collect();
-    let mut members = Vec::new();
+    drop(seen);
+    let mut order: Vec<u32> = (0..found.len() as u32).collect();
+    order.sort_unstable_by(|a, b| found[*a as usize].cmp(&found[*b as usize]));
+    let mut place = vec![0_u32; found.len()];
+    for (to, from) in (0..).zip(&order) {
+        place[*from as usize] = to;
+    }
+    of.values_mut().for_each(|at| *at = place[*at as usize]);
+    let (mut ids, mut households) = (Vec::new(), Vec::new());
+    let mut groups: Vec<(u32, Range<usize>)> = Vec::new();
+    for from in order {
+        let (number, id, household) = std::mem::take(&mut found[from as usize]);
+        match groups.last_mut() {
+            Some((last, range)) if *last == number => range.end += 1,
+            _ => groups.push((number, ids.len()..ids.len() + 1)),
+        }
+        ids.push(id);
+        households.push(household);
+    }
+    Ok(Customers {
+        ids,
+        households,
+        members: read_members(context, trained, &of).await?,
+        of,
+        groups,
+    })
+}
+
+async fn read_members(
+    context: &Context,
+    trained: &Trained,
+    of: &HashMap<u128, u32>,
+) -> Result<Vec<Member>> {
+    let mut members = Vec::with_capacity(of.len());
     let mut stream = parquet::stream(&context.store, &trained.records, None).await?;
     while let Some(batch) = stream.try_next().await? {
-        let ids = batch
-            .column_by_name("record_id")
-            .and_then(|c| c.as_string_opt::<i32>())
-            .context("records are malformed")?;
         let small = |name| {
             batch
                 .column_by_name(name)
@@ -205,8 +258,7 @@ async fn read_group(
             .column_by_name("content")
             .and_then(|c| c.as_primitive_opt::<Int64Type>())
             .context("records are malformed")?;
-        for row in 0..batch.num_rows() {
-            let record = parse_id(ids.value(row))?;
+        for (row, record) in ids_of(&batch, "record_id")?.enumerate() {
             if let Some(customer) = of.get(&record) {
                 members.push(Member {
                     customer: *customer,
@@ -219,33 +271,24 @@ async fn read_group(
         }
     }
     members.sort_unstable_by_key(|m| (m.customer, m.record));
-    Ok(Group {
-        households: household_of.into_values().collect(),
-        ids,
-        members,
-        of,
-    })
+    Ok(members)
 }
 
-fn links(active: &[Active], group: &Group) -> Result<RecordBatch> {
+fn links(active: &[Active], part: Part<'_>) -> Result<RecordBatch> {
+    let members = || part.members.iter();
     let file = |m: &Member| &active[m.file as usize].file;
+    let customer = |m: &Member| &part.ids[(m.customer - part.first) as usize];
     let columns: Vec<ArrayRef> = vec![
-        strings(
-            group
-                .members
-                .iter()
-                .map(|m| Some(format!("{:032x}", m.record))),
-        ),
-        strings(group.members.iter().map(|m| Some(file(m).source.clone()))),
-        strings(group.members.iter().map(|m| Some(file(m).stream.clone()))),
-        strings(
-            group
-                .members
-                .iter()
-                .map(|m| Some(group.ids[m.customer as usize].clone())),
-        ),
+        strings(members().map(|m| Some(format!("{:032x}", m.record)))),
+        texts(members().map(|m| file(m).source.as_str())),
+        texts(members().map(|m| file(m).stream.as_str())),
+        texts(members().map(|m| customer(m).as_str())),
     ];
     batch("links", columns)
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    std::sync::Arc::new(StringArray::from_iter_values(values))
 }
 
 fn strings(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
@@ -290,54 +333,157 @@ impl Writer<'_> {
 
     /// Writes a table's rows, unless the version before has them.
     async fn write(&mut self, table: &'static str, rows: RecordBatch) -> Result<()> {
-        let mut bytes = Vec::new();
-        let mut ipc = StreamWriter::try_new(&mut bytes, &rows.schema())?;
-        ipc.write(&rows)?;
-        ipc.finish()?;
-        let digest = format!("{:032x}", xxh3_128(&bytes));
+        let digest = digest(&rows)?;
         if self.keep(table, &digest) {
             return Ok(());
         }
-        self.write_as(table, rows, digest).await
+        let mut file = self.open(table, digest);
+        file.write(&rows).await?;
+        self.close(file).await
     }
 
-    async fn write_as(&mut self, table: &str, rows: RecordBatch, digest: String) -> Result<()> {
-        let tables = self.done.tables.entry(table.to_owned()).or_default();
-        if rows.num_rows() == 0 {
-            return Ok(());
-        }
-        let file = write_file(
-            self.context,
+    /// The file that the group has in the version before.
+    fn of_group(&self, table: &str) -> Option<&DataFile> {
+        let number = self.number.to_string();
+        let mut files = self.before.get(table)?.values();
+        files.find(|f| f.tags.get("group") == Some(&number))
+    }
+
+    /// Begins a file of a table.
+    fn open(&self, table: &'static str, digest: String) -> TableFile {
+        let name = format!("{}-{}.parquet", self.number, uuid::Uuid::new_v4().simple());
+        TableFile {
+            store: self.context.store.clone(),
             table,
-            &format!("{}", self.number),
-            rows,
-            digest,
-        )
-        .await?;
-        self.done.written += file.rows;
-        tables.push(file);
+            name,
+            tags: BTreeMap::from([
+                ("digest".to_owned(), digest),
+                ("group".to_owned(), self.number.to_string()),
+            ]),
+            nulls: Nulls::default(),
+            sink: None,
+        }
+    }
+
+    /// Ends a file; one without rows is none.
+    async fn close(&mut self, file: TableFile) -> Result<()> {
+        let table = file.table;
+        let files = self.done.tables.entry(table.to_owned()).or_default();
+        if let Some(file) = file.finish().await? {
+            self.done.written += file.rows;
+            files.push(file);
+        }
         Ok(())
     }
 }
 
+/// A hash of rows in their order.
+fn digest(rows: &RecordBatch) -> Result<String> {
+    let mut hash = Hashed(Xxh3::new());
+    let mut ipc = StreamWriter::try_new(&mut hash, &rows.schema())?;
+    ipc.write(rows)?;
+    ipc.finish()?;
+    drop(ipc);
+    Ok(format!("{:032x}", hash.0.digest128()))
+}
+
+/// Hashes what is written to it.
+struct Hashed(Xxh3);
+
+impl std::io::Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file of a curated table under way; it comes into being with its first row.
+struct TableFile {
+    store: Store,
+    table: &'static str,
+    name: String,
+    tags: BTreeMap<String, String>,
+    nulls: Nulls,
+    sink: Option<Sink>,
+}
+
+impl TableFile {
+    fn tag(&mut self, name: &str, value: String) {
+        self.tags.insert(name.to_owned(), value);
+    }
+
+    async fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        if self.sink.is_none() {
+            let table = tables::all().into_iter().find(|t| t.name == self.table);
+            let personal = table.map(|t| t.personal).unwrap_or_default();
+            let path = format!("curated/{}/{}", self.table, self.name);
+            self.sink = Some(Sink::create(&self.store, &path, rows.schema(), &personal)?);
+        }
+        if let Some(sink) = &mut self.sink {
+            self.nulls.add(rows);
+            sink.write(rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<Option<DataFile>> {
+        self.tag(gates::NULLS, self.nulls.text());
+        let Some(sink) = self.sink else {
+            return Ok(None);
+        };
+        let file = sink.finish().await?;
+        Ok(Some(DataFile {
+            path: self.name,
+            size: file.size,
+            rows: file.rows,
+            partition: BTreeMap::new(),
+            tags: self.tags,
+        }))
+    }
+}
+
+/// The one file of a small table: the one of the version before, when that has these rows.
+pub(super) async fn only_file(
+    context: &Context,
+    plan: &Plan,
+    table: &str,
+    rows: RecordBatch,
+) -> Result<DataFile> {
+    let digest = digest(&rows)?;
+    let before = attach::published_files(context, plan, table).await?;
+    let mut same = before.into_values();
+    match same.find(|f| f.tags.get("digest") == Some(&digest)) {
+        Some(file) => Ok(file),
+        None => write_file(context, table, rows, digest).await,
+    }
+}
+
 /// Writes one file of a curated table.
-pub(super) async fn write_file(
+async fn write_file(
     context: &Context,
     table: &str,
-    part: &str,
     rows: RecordBatch,
     digest: String,
 ) -> Result<DataFile> {
-    let name = format!("{part}-{}.parquet", uuid::Uuid::new_v4().simple());
+    let name = format!("all-{}.parquet", uuid::Uuid::new_v4().simple());
     let personal = tables::all()
         .into_iter()
         .find(|t| t.name == table)
         .map(|t| t.personal)
         .unwrap_or_default();
     let path = format!("curated/{table}/{name}");
+    let mut nulls = Nulls::default();
+    nulls.add(&rows);
     let tags = BTreeMap::from([
         ("digest".to_owned(), digest),
-        (gates::NULLS.to_owned(), gates::nulls(&rows)),
+        (gates::NULLS.to_owned(), nulls.text()),
     ]);
     let file = parquet::write(&context.store, &path, rows.schema(), &personal, &[rows]).await?;
     Ok(DataFile {
@@ -350,7 +496,11 @@ pub(super) async fn write_file(
 }
 
 /// `quality`: what came in from each stream, and what became of its rows.
-pub(super) async fn quality(context: &Context, accounts: &[Account]) -> Result<DataFile> {
+pub(super) async fn quality(
+    context: &Context,
+    plan: &Plan,
+    accounts: &[Account],
+) -> Result<DataFile> {
     let texts = |of: fn(&Account) -> String| strings(accounts.iter().map(|a| Some(of(a))));
     let counts =
         |of: fn(&Account) -> u64| numbers(accounts.iter().map(|a| i64::try_from(of(a)).ok()));
@@ -367,8 +517,7 @@ pub(super) async fn quality(context: &Context, accounts: &[Account]) -> Result<D
         counts(|a| a.quarantined),
         texts(|a| serde_json::to_string(&a.reasons).unwrap_or_default()),
     ];
-    let rows = batch("quality", columns)?;
-    write_file(context, "quality", "all", rows, String::new()).await
+    only_file(context, plan, "quality", batch("quality", columns)?).await
 }
 
 /// Names of the sources in a list of files, sorted, once each.
