@@ -26,17 +26,14 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// Write the definitions of all kinds to crds/.
+    /// Write what is generated from the resource types: crds/ and docs/reference.md.
     Crds,
-    /// Write docs/reference.md.
-    Reference,
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Test => test::run(),
         Chore::Bench { args } => bench::run(&args),
-        Chore::Crds => crds::definitions(),
-        Chore::Reference => crds::page(),
+        Chore::Crds => crds::run(),
     }
 }

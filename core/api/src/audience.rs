@@ -12,6 +12,7 @@ use crate::conditions::ReadyStatus;
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Audience",
+    doc = "A segment of customers and where it is delivered.",
     plural = "audiences",
     shortname = "maud",
     category = "musubi",

@@ -13,6 +13,7 @@ use crate::conditions::ReadyStatus;
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "IdentityPolicy",
+    doc = "How records become people.",
     plural = "identitypolicies",
     shortname = "midp",
     category = "musubi",

@@ -26,7 +26,7 @@ pub fn definitions() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> 
 #[must_use]
 pub fn page() -> String {
     let mut out = String::from(
-        "# Reference\n\nGenerated from the types by `cargo xtask reference`; a test fails when it is stale.\n",
+        "# Reference\n\nGenerated from the types by `cargo xtask crds`; a test fails when it is stale.\n",
     );
     for kind in Kind::MUSUBI {
         let spec = &kind.schema()["properties"]["spec"];

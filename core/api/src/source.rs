@@ -14,6 +14,7 @@ use crate::entity::Entity;
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Source",
+    doc = "One system that holds customer data: where its rows come from, how they are read, and what they mean.",
     plural = "sources",
     shortname = "msrc",
     category = "musubi",

@@ -15,6 +15,7 @@ use crate::{
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Warehouse",
+    doc = "A warehouse that curated tables are loaded into.",
     plural = "warehouses",
     shortname = "mwh",
     category = "musubi",

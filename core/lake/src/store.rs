@@ -368,14 +368,26 @@ impl Store {
     /// # Errors
     /// Those of the storage.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Meta>> {
+        self.list_after(prefix, None).await
+    }
+
+    /// The objects below a prefix whose path sorts after another, sorted by path.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn list_after(&self, prefix: &str, after: Option<&str>) -> Result<Vec<Meta>> {
         let parsed = if prefix.is_empty() {
             None
         } else {
             Some(Self::path(prefix)?)
         };
-        let found: Vec<_> = self
-            .inner
-            .list(parsed.as_ref())
+        let listing = match after {
+            Some(after) => self
+                .inner
+                .list_with_offset(parsed.as_ref(), &Self::path(after)?),
+            None => self.inner.list(parsed.as_ref()),
+        };
+        let found: Vec<_> = listing
             .try_collect()
             .await
             .map_err(|e| Error::from_storage(prefix, e))?;

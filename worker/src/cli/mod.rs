@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod crds;
 mod demo;
 mod output;
 mod run;
@@ -33,6 +34,9 @@ enum Command {
     Run(run::Args),
     Stage(stage::Args),
     Validate(validate::Args),
+    Crds(crds::Args),
+    /// Print the reference of all kinds, fields and entities, as Markdown.
+    Reference,
     /// Print a completion script for a shell.
     Completion {
         /// The shell.
@@ -50,6 +54,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Run(args) => run::run(args).await,
         Command::Stage(args) => stage::run(args).await,
         Command::Validate(args) => validate::run(&args),
+        Command::Crds(args) => crds::definitions(&args),
+        Command::Reference => Ok(crds::page()),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "musubi", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -3,7 +3,11 @@
 //! The log is small enough to write by hand: one JSON file a version, made with put-if-absent, so that of
 //! rival writers one wins. A commit carries an application transaction id (pipeline and table, version of
 //! the publish), so that it happens once however often it is tried. The log holds row counts but no
-//! minimum and maximum: those would be values of persons.
+//! minimum and maximum: those would be values of persons. Every tenth version is also written down whole,
+//! as a checkpoint, so that a long history costs no more to read than a short one.
+
+mod checkpoint;
+mod log;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::store::{Error, Result, Store};
+
+pub use log::{Snapshot, snapshot};
 
 /// A data file of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,27 +35,6 @@ pub struct DataFile {
     /// Free notes: the digest by which an unchanged part is recognised.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-}
-
-/// One version of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// Version in the log.
-    pub version: u64,
-    /// The schema as Delta writes it (JSON).
-    pub schema: String,
-    /// The files, by path.
-    pub files: BTreeMap<String, DataFile>,
-    /// The newest transaction of each application.
-    pub transactions: BTreeMap<String, u64>,
-}
-
-impl Snapshot {
-    /// Rows of all files.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.files.values().map(|f| f.rows).sum()
-    }
 }
 
 /// What a commit does.
@@ -71,115 +56,6 @@ pub struct Commit<'a> {
     pub at: jiff::Timestamp,
 }
 
-fn log_path(table: &str, version: u64) -> String {
-    format!("{table}/_delta_log/{version:020}.json")
-}
-
-/// A version of a table: the newest, or the one asked for. `None` when the table does not exist.
-///
-/// # Errors
-/// [`Error::Corrupt`] when the log cannot be read.
-pub async fn snapshot(
-    store: &Store,
-    table: &str,
-    version: Option<u64>,
-) -> Result<Option<Snapshot>> {
-    let mut snapshot: Option<Snapshot> = None;
-    for meta in store.list(&format!("{table}/_delta_log")).await? {
-        let Some(number) = meta
-            .path
-            .rsplit('/')
-            .next()
-            .and_then(|n| n.strip_suffix(".json")?.parse::<u64>().ok())
-        else {
-            continue;
-        };
-        if version.is_some_and(|v| number > v) {
-            break;
-        }
-        let bytes = store.get(&meta.path).await?;
-        let state = snapshot.get_or_insert_with(|| Snapshot {
-            version: 0,
-            schema: String::new(),
-            files: BTreeMap::new(),
-            transactions: BTreeMap::new(),
-        });
-        state.version = number;
-        for line in bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let action = serde_json::from_slice(line)
-                .map_err(|e| Error::corrupt(&meta.path, "a Delta log", e))?;
-            apply(state, &meta.path, action)?;
-        }
-    }
-    Ok(snapshot)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Add {
-    path: String,
-    size: u64,
-    #[serde(default)]
-    partition_values: BTreeMap<String, Option<String>>,
-    #[serde(default)]
-    tags: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    stats: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Remove {
-    path: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Transaction {
-    app_id: String,
-    version: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MetaData {
-    schema_string: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Action {
-    add: Option<Add>,
-    remove: Option<Remove>,
-    txn: Option<Transaction>,
-    meta_data: Option<MetaData>,
-}
-
-fn apply(state: &mut Snapshot, log: &str, action: Action) -> Result<()> {
-    if let Some(add) = action.add {
-        let stats: Value = serde_json::from_str(add.stats.as_deref().unwrap_or("{}"))
-            .map_err(|e| Error::corrupt(log, "a Delta log", e))?;
-        let file = DataFile {
-            path: add.path.clone(),
-            size: add.size,
-            rows: stats["numRecords"].as_u64().unwrap_or(0),
-            partition: add.partition_values,
-            tags: add.tags.unwrap_or_default(),
-        };
-        state.files.insert(add.path, file);
-    }
-    if let Some(remove) = action.remove {
-        state.files.remove(&remove.path);
-    }
-    if let Some(txn) = action.txn {
-        state.transactions.insert(txn.app_id, txn.version);
-    }
-    if let Some(meta) = action.meta_data {
-        state.schema = meta.schema_string;
-    }
-    Ok(())
-}
-
 /// Brings a table to exactly the given files, as one version; unchanged files stay. Gives the version.
 /// Nothing happens when the transaction is in the log already, nor when nothing differs.
 ///
@@ -198,12 +74,18 @@ pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<u64> {
         }
         let version = before.as_ref().map_or(0, |b| b.version + 1);
         let body = body(commit, before.as_ref());
-        let path = log_path(commit.table, version);
-        match store.create(&path, body.into()).await {
-            Ok(()) => return Ok(version),
-            Err(Error::AlreadyExists { .. }) => {}
+        let path = log::path(commit.table, version);
+        match store.create(&path, body.clone().into()).await {
+            Ok(()) => {}
+            Err(Error::AlreadyExists { .. }) => continue,
             Err(error) => return Err(error),
         }
+        if version > 0 && version.is_multiple_of(checkpoint::EVERY) {
+            let mut now = before.unwrap_or_default();
+            now.take(version, &path, body.as_bytes())?;
+            checkpoint::write(store, commit.table, &now).await?;
+        }
+        return Ok(version);
     }
     Err(Error::Conflict {
         path: commit.table.into(),
@@ -222,9 +104,10 @@ fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
     if before.is_none() {
         actions.push(json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}));
     }
-    if before.is_none_or(|b| b.schema != schema) {
+    if before.is_none_or(|b| b.schema() != schema) {
+        let id = before.and_then(|b| b.id().map(str::to_owned));
         actions.push(json!({"metaData": {
-            "id": uuid::Uuid::new_v4().to_string(),
+            "id": id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             "format": {"provider": "parquet", "options": {}},
             "schemaString": schema,
             "partitionColumns": commit.partition,
