@@ -1,6 +1,9 @@
 //! Rows of other streams of a source, kept small, by the key that a stream looks them up with.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex},
+};
 
 use arrow::array::{Array, RecordBatch, StringArray};
 use musubi_api::source::Stream;
@@ -12,8 +15,12 @@ use crate::raw::{RawBatch, RawRows};
 /// The look-ups of one stream, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Lookups {
-    tables: Vec<Table>,
+    tables: Arc<Vec<Table>>,
+    asked: Arc<Mutex<BTreeSet<Asked>>>,
 }
+
+/// A key that was looked up: in which look-up of the stream, and the key.
+pub type Asked = (u32, Box<str>);
 
 #[derive(Clone, Debug)]
 struct Table {
@@ -43,13 +50,47 @@ impl Lookups {
                 cells: Vec::new(),
             })
             .collect();
-        Self { tables }
+        Self {
+            tables: Arc::new(tables),
+            asked: Arc::default(),
+        }
+    }
+
+    /// The same look-ups, of which nothing was asked yet.
+    #[must_use]
+    pub fn unasked(&self) -> Self {
+        Self {
+            tables: self.tables.clone(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// Every key that was looked up, found or not, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        let asked = self.asked.lock();
+        asked.map_or_else(|_| Vec::new(), |asked| asked.iter().cloned().collect())
+    }
+
+    /// SHA-256 (hex) of what is found for some keys.
+    #[must_use]
+    pub fn answers(&self, asked: &[Asked]) -> String {
+        let mut hasher = Sha256::new();
+        for (lookup, key) in asked {
+            let table = self.tables.get(*lookup as usize);
+            if let Some((table, row)) = table.and_then(|t| Some((t, t.rows.get(key)?))) {
+                hasher.update(lookup.to_le_bytes());
+                table.digest_row(&mut hasher, key, *row);
+            }
+        }
+        hex::encode(hasher.finalize())
     }
 
     /// Takes in rows of the stream with this name. A key that was seen before is replaced: the later row
     /// wins, so feed batches in the order of their files.
     pub fn feed(&mut self, stream: &str, batch: &RawBatch) {
-        for table in self.tables.iter_mut().filter(|t| t.stream == stream) {
+        let tables = Arc::make_mut(&mut self.tables).iter_mut();
+        for table in tables.filter(|t| t.stream == stream) {
             table.feed(&batch.rows);
         }
     }
@@ -68,14 +109,18 @@ impl Lookups {
             return String::new();
         }
         let mut hasher = Sha256::new();
-        for table in &self.tables {
+        for table in self.tables.iter() {
             table.digest(&mut hasher);
         }
         hex::encode(hasher.finalize())
     }
 
     pub(crate) fn find(&self, lookup: usize, key: &str) -> Option<u32> {
-        self.tables.get(lookup)?.rows.get(key.trim()).copied()
+        let (table, key) = (self.tables.get(lookup)?, key.trim());
+        if let (Ok(mut asked), Ok(lookup)) = (self.asked.lock(), u32::try_from(lookup)) {
+            asked.insert((lookup, key.into()));
+        }
+        table.rows.get(key).copied()
     }
 
     pub(crate) fn cell(&self, lookup: usize, row: u32, column: usize) -> Option<&str> {
@@ -165,13 +210,17 @@ impl Table {
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_unstable();
         for (key, row) in rows {
-            hasher.update(key.as_bytes());
+            self.digest_row(hasher, key, *row);
+        }
+    }
+
+    fn digest_row(&self, hasher: &mut Sha256, key: &str, row: u32) {
+        hasher.update(key.as_bytes());
+        hasher.update([0]);
+        let start = row as usize * self.columns.len();
+        for cell in &self.cells[start..start + self.columns.len()] {
+            hasher.update(cell.as_deref().unwrap_or("\u{1}").as_bytes());
             hasher.update([0]);
-            let start = *row as usize * self.columns.len();
-            for cell in &self.cells[start..start + self.columns.len()] {
-                hasher.update(cell.as_deref().unwrap_or("\u{1}").as_bytes());
-                hasher.update([0]);
-            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! quarantined. Whether a row that the contract accepted still counts is decided by what it became: it is
 //! accepted while anything of it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -75,20 +75,34 @@ const STANDS: u8 = 1;
 const SUPERSEDED: u8 = 2;
 const DUPLICATE: u8 = 4;
 
-/// The account of every stream.
+/// The account of every stream. `lost` are the active files of which a row was replaced or repeated by
+/// another; only the streams of those are read for it.
 ///
 /// # Errors
 /// Those of the storage.
-pub(super) async fn accounts(context: &Context, present: &Present) -> Result<Vec<Account>> {
-    let mut accounts = Vec::new();
+pub(super) async fn accounts(
+    context: &Context,
+    present: &Present,
+    lost: &BTreeSet<u32>,
+) -> Result<Vec<Account>> {
+    let (mut accounts, mut begin) = (Vec::new(), 0);
     let stream = |a: &Active| (a.file.source.clone(), a.file.stream.clone());
     for files in present.active.chunk_by(|a, b| stream(a) == stream(b)) {
-        accounts.push(account(context, present, files).await?);
+        let end = begin + files.len() as u32;
+        let some_lost = lost.range(begin..end).next().is_some();
+        begin = end;
+        let marks = if some_lost {
+            marks(context, files).await?
+        } else {
+            Vec::new()
+        };
+        accounts.push(account(present, files, marks)?);
     }
     Ok(accounts)
 }
 
-async fn account(context: &Context, present: &Present, files: &[Active]) -> Result<Account> {
+/// The account of the stream that some active files are of; `marks` as of [`marks`], none when all rows stand.
+fn account(present: &Present, files: &[Active], marks: Vec<Vec<u8>>) -> Result<Account> {
     let first = &files[0].file;
     let mut account = Account {
         source: first.source.clone(),
@@ -112,7 +126,7 @@ async fn account(context: &Context, present: &Present, files: &[Active]) -> Resu
             *account.reasons.entry(code.clone()).or_default() += n;
         }
     }
-    for marks in marks(context, files).await? {
+    for marks in marks {
         for mark in marks {
             let lost = match mark {
                 m if m & STANDS != 0 => continue,

@@ -3,7 +3,7 @@
 //! date and slot group, written only where something changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Range,
     sync::Arc,
 };
@@ -32,6 +32,7 @@ use super::{
     gather::{self, Place},
     plan::Plan,
     records::{self, Reduced, Version},
+    train::Trained,
     versions::{self, Kept, Share},
 };
 
@@ -50,6 +51,9 @@ pub struct Attached {
     pub deleted: u64,
     /// Clean rows that stand.
     pub current: u64,
+    /// Numbers of the active files of which a row was replaced or repeated by another.
+    #[serde(default)]
+    pub(super) lost: BTreeSet<u32>,
     /// What is kept of the versions for the next run.
     #[serde(default)]
     pub(super) versions: versions::Parts,
@@ -83,6 +87,10 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         shards: plan.slot_shards,
         shard,
     };
+    let trained: Trained = context
+        .done(Stage::Train, 0)
+        .await?
+        .context("stage train is not complete")?;
     let kept = Kept::read(context, &plan, &present.active).await?;
     let mut done = Attached::default();
     let mut order_dates = HashMap::new();
@@ -98,8 +106,20 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         let by_group =
             versions::versions(context, &kept, &present.active, entity, share, parts).await?;
         let before = published_files(context, &plan, entity.table()).await?;
-        for (group, versions) in by_group {
-            let (mut rows, reduced) = records::latest(versions);
+        let overruled = trained.overruled.get(entity.as_str()).into_iter().flatten();
+        let overruled: HashSet<&Place> = overruled.collect();
+        for (group, mut versions) in by_group {
+            versions.retain(|v| {
+                let stays = !overruled.contains(&(v.file, v.at));
+                if !stays {
+                    done.superseded += 1;
+                    done.lost.insert(v.file);
+                }
+                stays
+            });
+            let (mut rows, reduced) = records::reduce(versions, |v| {
+                done.lost.insert(v.file);
+            });
             done.count(reduced);
             if entity == Entity::OrderLine {
                 attach.one_source_an_order(&mut rows, &mut done);
@@ -138,8 +158,21 @@ pub(super) fn groups(plan: &Plan) -> u32 {
         .unwrap_or(plan.slot_shards)
 }
 
-/// The files that a table has in the version that the run starts from.
-pub(super) async fn published_files(
+/// Files of a table, by path.
+pub(super) type Files = Arc<BTreeMap<String, DataFile>>;
+
+/// The files that a table has in the version that the run starts from; read once in a process.
+pub(super) async fn published_files(context: &Context, plan: &Plan, table: &str) -> Result<Files> {
+    let mut known = context.base.lock().await;
+    if let Some(files) = known.get(table) {
+        return Ok(files.clone());
+    }
+    let files = Files::new(read_files(context, plan, table).await?);
+    known.insert(table.to_owned(), files.clone());
+    Ok(files)
+}
+
+async fn read_files(
     context: &Context,
     plan: &Plan,
     table: &str,
@@ -275,7 +308,7 @@ impl Attach<'_> {
             .flat_map(|(_, t)| &rows[t.rows.clone()])
             .map(|r| (r.file, r.at))
             .collect();
-        let ends = gather::ends(changed.iter().map(|(_, t)| t.rows.len()));
+        let ends = gather::ends(gather::CHUNK, changed.iter().map(|(_, t)| t.rows.len()));
         let (context, schema) = (self.context, &output.schema);
         let mut gathered =
             gather::gather(context, self.active, self.entity, schema, &places, &ends).await?;

@@ -4,17 +4,24 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array},
+    datatypes::UInt32Type,
+};
 use musubi_api::{entity::Entity, run::Stage};
 use musubi_clean::{
     cleaner::{self, Cleaner, mapping_hash},
-    lookup::Lookups,
+    lookup::{Asked, Lookups},
     quarantine, schema,
 };
-use musubi_lake::{manifest, parquet::Sink};
+use musubi_lake::{
+    manifest,
+    parquet::{self, Sink},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Context, Outcome,
@@ -40,6 +47,19 @@ pub struct Cleaned {
     pub reasons: BTreeMap<String, u64>,
     /// Changes of the stream's shape, in words.
     pub drift: Vec<String>,
+    /// What the rows looked up in other streams.
+    pub looked_up: Option<LookedUp>,
+}
+
+/// What the rows of an object looked up: they are cleaned again when the answers are others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookedUp {
+    /// Path of the keys that were asked for.
+    pub asked: String,
+    /// Hash of the answers.
+    pub answers: String,
+    /// Hash of the files that gave them.
+    pub files: String,
 }
 
 /// Conservation: `total` and `hash_in` are taken before the contract is looked at, the rest after.
@@ -129,16 +149,28 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     let known = known(context, &plan).await?;
     let mut lookups = LookupCache::default();
     let mut cleaned = Vec::new();
+    let shards = plan.source_shards as usize;
+    let share = |f: &File| xxh3_64(format!("{}/{}", f.source, f.stream).as_bytes()) as usize;
     let mut keys = CleanKeys::default();
     let work: Vec<(&File, String)> = files
         .active()
-        .filter_map(|f| Some((f, keys.of(context, &files, f)?)))
+        .filter_map(|f| Some((f, keys.of(context, f)?)))
         .collect();
-    let work = work.iter().filter(|(_, key)| !known.contains_key(key));
-    for (at, (file, key)) in work.enumerate() {
-        if at % plan.source_shards as usize != shard as usize {
-            continue;
+    let new = work.iter().filter(|(_, key)| !known.contains_key(key));
+    let mut todo: Vec<&(&File, String)> = new.skip(shard as usize).step_by(shards).collect();
+    // The keys that a stream looked up are read by one shard, which then needs the look-ups once.
+    for work in work
+        .iter()
+        .filter(|(f, _)| share(f) % shards == shard as usize)
+    {
+        let looked_up = known.get(&work.1).and_then(|c| c.looked_up.as_ref());
+        if let Some(looked_up) = looked_up
+            && !still_holds(context, &files, &mut lookups, work.0, looked_up).await?
+        {
+            todo.push(work);
         }
+    }
+    for (file, key) in todo {
         let one = clean_file(context, &files, &mut lookups, file, key)
             .await
             .with_context(|| {
@@ -206,7 +238,7 @@ async fn read_present(context: &Context, plan: &Plan) -> Result<Arc<Present>> {
     }
     let (mut active, mut keys) = (Vec::new(), CleanKeys::default());
     for file in files.active() {
-        let Some(key) = keys.of(context, &files, file) else {
+        let Some(key) = keys.of(context, file) else {
             continue;
         };
         let cleaned = known
@@ -232,42 +264,100 @@ impl Present {
     }
 }
 
-/// Hashes of everything that clean rows depend on. What a stream adds to it is hashed once.
+/// Hashes of what clean rows depend on, but for look-ups. What a stream adds to it is hashed once.
 #[derive(Default)]
 struct CleanKeys(BTreeMap<(String, String), Option<String>>);
 
 impl CleanKeys {
     /// The key of a file; `None` for files that make no entities.
-    fn of(&mut self, context: &Context, files: &Files, file: &File) -> Option<String> {
+    fn of(&mut self, context: &Context, file: &File) -> Option<String> {
         let stream = (file.source.clone(), file.stream.clone());
         let rules = self
             .0
             .entry(stream)
-            .or_insert_with_key(|(source, stream)| rules(context, files, source, stream));
+            .or_insert_with_key(|(source, stream)| rules(context, source, stream));
         let all = format!("{}\n{}\n{}", file.sha256, file.source, rules.as_ref()?);
         Some(hex::encode(&Sha256::digest(all)[..16]))
     }
 }
 
-/// Hash of what the clean rows of a stream depend on beside its files.
-fn rules(context: &Context, files: &Files, source: &str, stream: &str) -> Option<String> {
+fn rules(context: &Context, source: &str, stream: &str) -> Option<String> {
     let spec = context.run.sources.get(source)?;
     let stream = files::stream(&context.run, source, stream)?;
-    if stream.entities.is_empty() {
+    (!stream.entities.is_empty()).then(|| mapping_hash(spec, stream, ""))
+}
+
+/// Hash of the files in which a stream looks up; `None` when it looks up nothing.
+fn lookup_files(context: &Context, files: &Files, source: &str, stream: &str) -> Option<String> {
+    let stream = files::stream(&context.run, source, stream)?;
+    if stream.lookups.is_empty() {
         return None;
     }
-    let digests: Vec<String> = stream
-        .lookups
-        .iter()
-        .map(|l| {
-            files
-                .of(source, &l.stream)
-                .map(|f| f.sha256.as_str())
-                .collect::<Vec<_>>()
-                .join(",")
-        })
-        .collect();
-    Some(mapping_hash(spec, stream, &digests.join(";")))
+    let mut hash = Sha256::new();
+    for lookup in &stream.lookups {
+        for file in files.of(source, &lookup.stream) {
+            hash.update(&file.sha256);
+        }
+        hash.update(";");
+    }
+    Some(hex::encode(hash.finalize()))
+}
+
+/// Whether look-ups give the answers that they gave when a file was cleaned.
+async fn still_holds(
+    context: &Context,
+    files: &Files,
+    lookups: &mut LookupCache,
+    file: &File,
+    before: &LookedUp,
+) -> Result<bool> {
+    let now = lookup_files(context, files, &file.source, &file.stream);
+    if now.as_ref() == Some(&before.files) {
+        return Ok(true);
+    }
+    let mut asked: Vec<Asked> = Vec::new();
+    for batch in parquet::read(&context.store, &before.asked, None).await? {
+        let numbers = batch.column(0).as_primitive_opt::<UInt32Type>();
+        let keys = batch.column(1).as_string_opt::<i32>();
+        let (Some(numbers), Some(keys)) = (numbers, keys) else {
+            anyhow::bail!("{} is malformed", before.asked);
+        };
+        let keys = keys.iter().map(|key| key.unwrap_or_default().into());
+        asked.extend(numbers.values().iter().copied().zip(keys));
+    }
+    let found = lookups
+        .get(context, files, &file.source, &file.stream)
+        .await?;
+    Ok(found.answers(&asked) == before.answers)
+}
+
+/// Keeps what the rows of a file looked up.
+async fn remember_lookups(
+    context: &Context,
+    folder: &str,
+    found: &Lookups,
+    files: String,
+) -> Result<LookedUp> {
+    let asked = found.asked();
+    let numbers = asked.iter().map(|(number, _)| *number);
+    let columns: [(&str, ArrayRef); 2] = [
+        ("lookup", Arc::new(UInt32Array::from_iter_values(numbers))),
+        (
+            "key",
+            Arc::new(StringArray::from_iter_values(
+                asked.iter().map(|(_, key)| key),
+            )),
+        ),
+    ];
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let path = format!("{folder}/looked-up.parquet");
+    let personal = ["key".to_owned()].into();
+    parquet::write(&context.store, &path, batch.schema(), &personal, &[batch]).await?;
+    Ok(LookedUp {
+        answers: found.answers(&asked),
+        asked: path,
+        files,
+    })
 }
 
 /// Look-ups of streams, built once for a shard.
@@ -284,7 +374,7 @@ impl LookupCache {
     ) -> Result<Lookups> {
         let at = (source.to_owned(), stream.to_owned());
         if let Some(lookups) = self.0.get(&at) {
-            return Ok(lookups.clone());
+            return Ok(lookups.unasked());
         }
         let spec = files::stream(&context.run, source, stream).context("stream is gone")?;
         let mut lookups = Lookups::builder(spec);
@@ -307,7 +397,7 @@ impl LookupCache {
                 )?;
             }
         }
-        self.0.insert(at, lookups.clone());
+        self.0.insert(at, lookups.unasked());
         Ok(lookups)
     }
 }
@@ -332,7 +422,7 @@ async fn clean_file(
     let found = lookups
         .get(context, files, &file.source, &file.stream)
         .await?;
-    let cleaner = Cleaner::new(&file.source, spec, &stream, found)?;
+    let cleaner = Cleaner::new(&file.source, spec, &stream, found.clone())?;
     let bytes = context.store.get(&file.raw).await?;
     let (sender, mut receiver) = mpsc::channel::<Message>(8);
     let (path, sha) = (file.path.clone(), file.sha256.clone());
@@ -348,6 +438,10 @@ async fn clean_file(
         rows.holds(),
         "rows went missing while cleaning: {rows:?}; this is a defect of musubi"
     );
+    let looked_up = match lookup_files(context, files, &file.source, &file.stream) {
+        Some(files) => Some(remember_lookups(context, &writer.folder, &found, files).await?),
+        None => None,
+    };
     let (entities, quarantine) = writer.finish().await?;
     Ok(Cleaned {
         key: key.into(),
@@ -356,6 +450,7 @@ async fn clean_file(
         quarantine,
         reasons,
         drift,
+        looked_up,
     })
 }
 

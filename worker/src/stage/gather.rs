@@ -21,7 +21,7 @@ use musubi_api::entity::Entity;
 
 use super::{Context, clean::Active};
 
-/// Rows of a chunk when nothing else asks for another size.
+/// Rows of a chunk of facts.
 pub(super) const CHUNK: usize = 64 << 10;
 
 /// A row: which active file, and its position in the clean file.
@@ -41,11 +41,11 @@ struct Chunk {
     positions: Vec<u32>,
 }
 
-/// Where chunks of about [`CHUNK`] rows end, given the row counts of what must stay together.
-pub(super) fn ends(groups: impl Iterator<Item = usize>) -> Vec<usize> {
+/// Where chunks of about so many rows end, given the row counts of what must stay together.
+pub(super) fn ends(chunk: usize, groups: impl Iterator<Item = usize>) -> Vec<usize> {
     let (mut ends, mut begin, mut end) = (Vec::new(), 0, 0);
     for rows in groups {
-        if end > begin && end + rows - begin > CHUNK {
+        if end > begin && end + rows - begin > chunk {
             ends.push(end);
             begin = end;
         }
@@ -204,12 +204,8 @@ mod tests {
 
     #[test]
     fn a_chunk_ends_where_a_group_ends() {
-        let third = CHUNK / 3 + 1;
-        assert_eq!(
-            ends([third, third, third, 1].into_iter()),
-            [2 * third, 3 * third + 1]
-        );
-        assert_eq!(ends([2 * CHUNK, 1].into_iter()), [2 * CHUNK, 2 * CHUNK + 1]);
-        assert!(ends(std::iter::empty()).is_empty());
+        assert_eq!(ends(9, [4, 4, 4, 1].into_iter()), [8, 13]);
+        assert_eq!(ends(9, [20, 1].into_iter()), [20, 21]);
+        assert!(ends(9, std::iter::empty()).is_empty());
     }
 }

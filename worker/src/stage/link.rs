@@ -266,7 +266,8 @@ async fn complete_tables(
     ];
     let mut history: Vec<DataFile> = attach::published_files(context, plan, "id_changes")
         .await?
-        .into_values()
+        .values()
+        .cloned()
         .collect();
     if !changes.is_empty() {
         history.push(table(context, plan, "id_changes", columns).await?);

@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod link;
 pub mod load;
 pub mod matching;
+mod movers;
 pub mod plan;
 pub mod publish;
 pub mod records;
@@ -40,6 +41,8 @@ pub struct Context {
     pub secrets: Arc<Secrets>,
     /// Features that a stage of this process has at hand, so that the next does not read them again.
     features: Arc<tokio::sync::Mutex<Option<train::Held>>>,
+    /// Files of the tables in the version that the run starts from.
+    base: Arc<tokio::sync::Mutex<BTreeMap<String, attach::Files>>>,
     /// What is true once clean is complete.
     present: Arc<tokio::sync::OnceCell<Arc<clean::Present>>>,
 }
@@ -64,6 +67,7 @@ impl Context {
             store,
             secrets: Arc::new(secrets),
             features: Arc::default(),
+            base: Arc::default(),
             present: Arc::default(),
         })
     }

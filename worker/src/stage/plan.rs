@@ -177,6 +177,7 @@ fn widen(context: &Context, plan: &mut Plan, known: &Files) {
     let by_files = (plan.splits.len() as u64).clamp(1, 8);
     plan.source_shards = u32::try_from(by_bytes.max(by_files)).unwrap_or(1);
     let all: u64 = bytes + known.active().map(|f| f.size).sum::<u64>();
-    let chosen = u32::try_from((all >> 26).clamp(2, 16)).unwrap_or(2);
+    // A shard holds the keys of what came from this many bytes, and every shard passes over the new files.
+    let chosen = u32::try_from((all >> 28).clamp(2, 64)).unwrap_or(2);
     plan.slot_shards = context.run.spec.sharding.shards.unwrap_or(chosen).max(1);
 }

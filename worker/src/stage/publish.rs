@@ -208,7 +208,9 @@ async fn prepare(context: &Context, path: &str) -> Result<Publication> {
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
-    let accounts = accounts::accounts(context, &present).await?;
+    let lost = attached.iter().flat_map(|a| &a.lost).chain(&trained.lost);
+    let lost = lost.copied().collect();
+    let accounts = accounts::accounts(context, &present, &lost).await?;
     gates::conservation(&present, &accounts, &trained, &attached)?;
     let parts = attached.iter().map(|a| a.versions.clone());
     let parts = parts.chain([trained.versions.clone()]);

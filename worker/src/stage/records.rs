@@ -192,12 +192,21 @@ pub async fn versions(
 
 /// Keeps of each record the version that stands; sorted by record.
 #[must_use]
-pub fn latest(mut versions: Vec<Version>) -> (Vec<Version>, Reduced) {
+pub fn latest(versions: Vec<Version>) -> (Vec<Version>, Reduced) {
+    reduce(versions, |_| {})
+}
+
+/// As [`latest`]; calls `lost` for every version that another one has replaced or repeated.
+pub fn reduce(
+    mut versions: Vec<Version>,
+    mut lost: impl FnMut(&Version),
+) -> (Vec<Version>, Reduced) {
     versions.sort_unstable_by_key(|v| (v.record, v.version, v.file, v.at));
     let mut reduced = Reduced::default();
     let mut standing = Vec::with_capacity(versions.len());
     for group in versions.chunk_by(|a, b| a.record == b.record) {
         for pair in group.windows(2) {
+            lost(&pair[0]);
             if pair[0].content == pair[1].content && pair[0].deleted == pair[1].deleted {
                 reduced.duplicate += 1;
             } else {

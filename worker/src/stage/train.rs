@@ -1,7 +1,7 @@
 //! train: says which customer records are new, brings the features up to date, and trains a model unless
 //! one stands already: a model that changed under way would move ids without cause.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -22,6 +22,7 @@ use super::{
     Context, Outcome, RunRefused,
     clean::{self, Active},
     gather::{self, Place},
+    movers::{self, Overruled},
     plan::Plan,
     records::{self, Version, id_column, ids_of},
     versions::{self, Kept, Parts, Share},
@@ -45,6 +46,12 @@ pub struct Trained {
     pub changed: u64,
     /// Customer records by what became of them: current, duplicate, superseded, deleted.
     pub counts: [u64; 4],
+    /// Numbers of the active files of which a row was replaced or repeated by another.
+    #[serde(default)]
+    pub(super) lost: BTreeSet<u32>,
+    /// Versions of facts that a later one in another slot replaces.
+    #[serde(default)]
+    pub(super) overruled: Overruled,
     /// What is kept of the versions for the next run.
     #[serde(default)]
     pub(super) versions: Parts,
@@ -80,7 +87,11 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let (active, entity, mut parts) = (&present.active, Entity::Customer, Parts::new());
     let kept = Kept::read(context, &plan, active).await?;
     let versions = versions::versions(context, &kept, active, entity, share, &mut parts).await?;
-    let (standing, reduced) = records::latest(versions.into_values().flatten().collect());
+    let mut lost = BTreeSet::new();
+    let versions = versions.into_values().flatten().collect();
+    let (standing, reduced) = records::reduce(versions, |v| {
+        lost.insert(v.file);
+    });
     let before = contents(context, &plan).await?;
     let now: HashMap<u128, i64> = standing
         .iter()
@@ -101,6 +112,8 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let (model, model_path, fresh) = model(context, &plan, held.features).await?;
     let done = Trained {
         records,
+        lost,
+        overruled: movers::overruled(context, &present.active).await?,
         versions: parts,
         features: held.parts,
         model: model_path,

@@ -45,12 +45,15 @@ pub(super) struct Kept {
     parts: Parts,
 }
 
-/// What tells an active file, with its rules, from every other.
+/// What tells an active file, and one cleaning of it, from every other.
 fn mark(active: &Active) -> u64 {
     let file = &active.file;
     let mut hash = Xxh3::new();
     let names = [&file.source, &file.stream, &file.path, &file.sha256];
-    for text in names.into_iter().chain([&active.cleaned.key]) {
+    for text in names
+        .into_iter()
+        .chain(active.cleaned.entities.values().map(|p| &p.path))
+    {
         hash.update(text.as_bytes());
         hash.update(b"\n");
     }

@@ -66,6 +66,8 @@ fn blocking(path: &str, mode: LoadMode, files: &Files, tables: &Tables) -> Resul
     }
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(60))?;
+    // Keys arrive in no order, so their indexes have to stay in memory while they grow. In KiB.
+    connection.pragma_update(None, "cache_size", -200_000)?;
     connection.execute_batch(&sql::ledger(Dialect::Sqlite))?;
     for _ in 0..ATTEMPTS {
         let ledger = read_ledger(&connection)?;

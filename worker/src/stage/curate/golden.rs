@@ -41,6 +41,9 @@ const IDENTIFIERS: [&str; 7] = [
     "external_id",
 ];
 
+/// Records that are worked on at once: what is told of where each field comes from makes them large.
+const CHUNK: usize = 16 << 10;
+
 /// Writes `customers` and `identifiers` of a group, unless the version before has them. Customers that are
 /// made of the same as before are taken over row by row; only the others are worked out anew.
 pub(super) async fn write(
@@ -65,7 +68,7 @@ pub(super) async fn write(
     let places: Vec<Place> = members.iter().map(|m| (m.file, m.at)).collect();
     let families = || members.chunk_by(|a, b| a.customer == b.customer);
     order.extend(families().map(|family| of(&family[0])));
-    let ends = gather::ends(families().map(<[_]>::len));
+    let ends = gather::ends(CHUNK, families().map(<[_]>::len));
     let context = writer.context;
     let entity = Entity::Customer;
     let mut rows = gather::gather(context, active, entity, &input(), &places, &ends).await?;

@@ -308,7 +308,7 @@ fn batch(table: &str, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
 struct Writer<'a> {
     context: &'a Context,
     number: u32,
-    before: &'a BTreeMap<&'static str, BTreeMap<String, DataFile>>,
+    before: &'a BTreeMap<&'static str, attach::Files>,
     done: &'a mut Curated,
 }
 
@@ -458,9 +458,9 @@ pub(super) async fn only_file(
 ) -> Result<DataFile> {
     let digest = digest(&rows)?;
     let before = attach::published_files(context, plan, table).await?;
-    let mut same = before.into_values();
+    let mut same = before.values();
     match same.find(|f| f.tags.get("digest") == Some(&digest)) {
-        Some(file) => Ok(file),
+        Some(file) => Ok(file.clone()),
         None => write_file(context, table, rows, digest).await,
     }
 }
