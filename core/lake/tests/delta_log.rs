@@ -21,7 +21,10 @@ fn file(n: u64) -> DataFile {
         path: format!("{n}.parquet"),
         size: 100 + n,
         rows: n,
-        partition: BTreeMap::new(),
+        range: BTreeMap::from([(
+            "business_date".into(),
+            ("2026-11-01".into(), "2026-11-02".into()),
+        )]),
         tags: BTreeMap::from([("digest".to_owned(), format!("d{n}"))]),
     }
 }
@@ -32,7 +35,6 @@ async fn commit(store: &Store, transaction: u64, files: Vec<DataFile>) -> u64 {
     let commit = Commit {
         table: TABLE,
         schema: &schema,
-        partition: &[],
         application: "shop/orders",
         transaction,
         files,

@@ -443,6 +443,10 @@ impl<'a> Output<'a> {
             return Ok(());
         };
         let file = sink.finish().await?;
+        let dates = self.parts[part].0.map(|date| {
+            let day = day(date);
+            ("business_date".to_owned(), (day.clone(), day))
+        });
         let tags = [
             ("group", self.group.to_string()),
             ("digest", self.parts[part].1.clone()),
@@ -452,7 +456,7 @@ impl<'a> Output<'a> {
             path,
             size: file.size,
             rows: file.rows,
-            partition: BTreeMap::new(),
+            range: dates.into_iter().collect(),
             tags: tags.into_iter().map(|(k, v)| (k.to_owned(), v)).collect(),
         });
         Ok(())

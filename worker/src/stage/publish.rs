@@ -156,7 +156,6 @@ async fn finish(store: &Store, publication: &Publication) -> Result<Published> {
         let commit = delta::Commit {
             table: &format!("curated/{table}"),
             schema: &schema,
-            partition: &[],
             application: &format!("{}/{table}", publication.pipeline),
             transaction: publication.version,
             files: files.clone(),

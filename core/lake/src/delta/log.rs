@@ -103,22 +103,32 @@ struct Add {
     path: String,
     size: u64,
     #[serde(default)]
-    partition_values: BTreeMap<String, Option<String>>,
-    #[serde(default)]
     tags: Option<BTreeMap<String, String>>,
     #[serde(default)]
     stats: Option<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stats {
+    num_records: u64,
+    min_values: BTreeMap<String, String>,
+    max_values: BTreeMap<String, String>,
+}
+
 impl Add {
     fn into_data_file(self, log: &str) -> Result<DataFile> {
-        let stats: Value = serde_json::from_str(self.stats.as_deref().unwrap_or("{}"))
+        let stats: Stats = serde_json::from_str(self.stats.as_deref().unwrap_or("{}"))
             .map_err(|e| corrupt(log, e))?;
+        let mut max = stats.max_values;
+        let range = stats.min_values.into_iter();
+        let range =
+            range.filter_map(|(column, min)| Some((column.clone(), (min, max.remove(&column)?))));
         Ok(DataFile {
             path: self.path,
             size: self.size,
-            rows: stats["numRecords"].as_u64().unwrap_or(0),
-            partition: self.partition_values,
+            rows: stats.num_records,
+            range: range.collect(),
             tags: self.tags.unwrap_or_default(),
         })
     }

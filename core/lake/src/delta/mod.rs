@@ -2,8 +2,8 @@
 //!
 //! The log is small enough to write by hand: one JSON file a version, made with put-if-absent, so that of
 //! rival writers one wins. A commit carries an application transaction id (pipeline and table, version of
-//! the publish), so that it happens once however often it is tried. The log holds row counts but no
-//! minimum and maximum: those would be values of persons. Every tenth version is also written down whole,
+//! the publish), so that it happens once however often it is tried. Of columns that speak of
+//! persons the log holds no minimum and maximum: those would be real values. Every tenth version is also written down whole,
 //! as a checkpoint, so that a long history costs no more to read than a short one.
 
 mod checkpoint;
@@ -29,9 +29,9 @@ pub struct DataFile {
     pub size: u64,
     /// Rows.
     pub rows: u64,
-    /// Values of the partition columns.
-    #[serde(default)]
-    pub partition: BTreeMap<String, Option<String>>,
+    /// Smallest and largest value of columns by which readers skip files; never of a personal column.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub range: BTreeMap<String, (String, String)>,
     /// Free notes: the digest by which an unchanged part is recognised.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -44,8 +44,6 @@ pub struct Commit<'a> {
     pub table: &'a str,
     /// Columns.
     pub schema: &'a Schema,
-    /// Names of the partition columns.
-    pub partition: &'a [&'a str],
     /// Who commits.
     pub application: &'a str,
     /// The how-manieth commit of the application it is.
@@ -110,7 +108,7 @@ fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
             "id": id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
             "format": {"provider": "parquet", "options": {}},
             "schemaString": schema,
-            "partitionColumns": commit.partition,
+            "partitionColumns": [],
             "configuration": {},
             "createdTime": millis,
         }}));
@@ -126,11 +124,11 @@ fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
     {
         actions.push(json!({"add": {
             "path": file.path,
-            "partitionValues": file.partition,
+            "partitionValues": {},
             "size": file.size,
             "modificationTime": millis,
             "dataChange": true,
-            "stats": json!({"numRecords": file.rows}).to_string(),
+            "stats": stats(file),
             "tags": file.tags,
         }}));
     }
@@ -145,7 +143,7 @@ fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
             "deletionTimestamp": millis,
             "dataChange": true,
             "extendedFileMetadata": true,
-            "partitionValues": file.partition,
+            "partitionValues": {},
             "size": file.size,
         }}));
     }
@@ -155,6 +153,19 @@ fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
         body.push('\n');
     }
     body
+}
+
+/// What the log says of a file's rows.
+fn stats(file: &DataFile) -> String {
+    let side = |pick: fn(&(String, String)) -> &String| {
+        let values = file
+            .range
+            .iter()
+            .map(|(c, r)| (c.clone(), pick(r).as_str().into()));
+        Value::Object(values.collect())
+    };
+    let (min, max) = (side(|r| &r.0), side(|r| &r.1));
+    json!({"numRecords": file.rows, "minValues": min, "maxValues": max}).to_string()
 }
 
 /// A schema as Delta writes it.

@@ -443,7 +443,7 @@ impl TableFile {
             path: self.name,
             size: file.size,
             rows: file.rows,
-            partition: BTreeMap::new(),
+            range: BTreeMap::new(),
             tags: self.tags,
         }))
     }
@@ -490,7 +490,7 @@ async fn write_file(
         path: name,
         size: file.size,
         rows: file.rows,
-        partition: BTreeMap::new(),
+        range: BTreeMap::new(),
         tags,
     })
 }
