@@ -5,145 +5,230 @@
 use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use crate::compare::{AREA, BIRTH, EMAIL, FAMILY, GIVEN, PHONE, STREET};
+use crate::compare::{AREA, BIRTH, BUILDING, EMAIL, FAMILY, GIVEN, PHONE, STREET};
 use crate::features::{Features, Row, col};
 
 /// Slots that shards are made of: the same key is always in the same slot.
 pub const KEY_SLOTS: u32 = 4096;
 
+/// What two records of a block share.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    /// A column's value.
+    Is(usize),
+    /// A phone, whichever of the two.
+    Phone,
+    /// Given name as it is read, or else as it is written.
+    Given,
+    /// Family name as it is read, or else as it is written.
+    Family,
+    /// Both names, in either order.
+    Names,
+    /// What both names sound like in English, in either order.
+    Sounds,
+    /// The first letters of both names, in either order.
+    Starts,
+    /// The first letters of the given name.
+    GivenStart,
+    /// What the family name sounds like in English.
+    FamilySound,
+    /// What comes before the @.
+    EmailName,
+    /// The first letters of the e-mail.
+    EmailStart,
+    /// Birth date, day and month in either order.
+    Birth,
+    /// Year and month of birth.
+    BirthMonth,
+    /// Month and day of birth.
+    Birthday,
+    /// Year of birth.
+    BirthYear,
+}
+
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
+    parts: &'static [Part],
     /// Comparisons that the rule fixes: left out when it trains.
     pub(crate) blocked: &'static [usize],
-    /// Key slots, one or two.
-    pub(crate) slots: std::ops::Range<usize>,
 }
 
-const fn rule(name: &'static str, blocked: &'static [usize], slot: usize) -> Rule {
+const fn rule(name: &'static str, parts: &'static [Part], blocked: &'static [usize]) -> Rule {
     Rule {
         name,
+        parts,
         blocked,
-        slots: slot..slot + 1,
     }
 }
 
-pub(crate) const SLOTS: usize = 24;
+const POSTAL: Part = Part::Is(col::POSTAL);
+const CITY: Part = Part::Is(col::CITY);
+const TOWN: Part = Part::Is(col::TOWN);
+const HOUSE: Part = Part::Is(col::BLOCK);
 
-pub(crate) const RULES: [Rule; SLOTS - 1] = [
-    rule("email", &[EMAIL], 0),
-    Rule {
-        name: "phone",
-        blocked: &[PHONE],
-        slots: 1..3,
-    },
-    rule("loyalty_number", &[], 3),
-    rule("app_user_id", &[], 4),
-    rule("external_id", &[], 5),
-    rule("device_id", &[], 6),
-    rule("given and birth", &[GIVEN, BIRTH], 7),
-    rule("family and birth", &[FAMILY, BIRTH], 8),
-    rule("both names", &[GIVEN, FAMILY], 9),
-    rule("readings of both names", &[GIVEN, FAMILY], 10),
-    rule("town and block", &[STREET], 11),
-    rule("given and postal code", &[GIVEN, AREA], 12),
-    rule("family and postal code", &[FAMILY, AREA], 13),
-    rule("given and town", &[GIVEN, STREET], 14),
-    rule("family and town", &[FAMILY, STREET], 15),
-    rule("e-mail local part", &[EMAIL], 16),
-    rule("birth", &[BIRTH], 17),
-    rule("sounds of both names", &[GIVEN, FAMILY], 18),
-    rule("given and city", &[GIVEN, AREA], 19),
-    rule("given and birth month and day", &[GIVEN, BIRTH], 20),
-    rule("family sound and birth month", &[FAMILY, BIRTH], 21),
-    rule("postal code and birth year", &[AREA, BIRTH], 22),
-    rule("starts of both names", &[GIVEN, FAMILY], 23),
+/// The rules, most telling first.
+pub(crate) const RULES: [Rule; 29] = [
+    rule("email", &[Part::Is(col::EMAIL)], &[EMAIL]),
+    rule("phone", &[Part::Phone], &[PHONE]),
+    rule("loyalty_number", &[Part::Is(col::LOYALTY)], &[]),
+    rule("app_user_id", &[Part::Is(col::APP_USER)], &[]),
+    rule("external_id", &[Part::Is(col::EXTERNAL)], &[]),
+    rule("device_id", &[Part::Is(col::DEVICE)], &[]),
+    rule(
+        "given and birth",
+        &[Part::Given, Part::Is(col::BIRTH)],
+        &[GIVEN, BIRTH],
+    ),
+    rule(
+        "family and birth",
+        &[Part::Family, Part::Is(col::BIRTH)],
+        &[FAMILY, BIRTH],
+    ),
+    rule("both names", &[Part::Names], &[GIVEN, FAMILY]),
+    rule("town and block", &[TOWN, HOUSE], &[STREET]),
+    rule(
+        "given and postal code",
+        &[Part::Given, POSTAL],
+        &[GIVEN, AREA],
+    ),
+    rule(
+        "family and postal code",
+        &[Part::Family, POSTAL],
+        &[FAMILY, AREA],
+    ),
+    rule("given and town", &[Part::Given, TOWN], &[GIVEN, STREET]),
+    rule("family and town", &[Part::Family, TOWN], &[FAMILY, STREET]),
+    rule("e-mail local part", &[Part::EmailName], &[EMAIL]),
+    rule("birth", &[Part::Birth], &[BIRTH]),
+    rule("sounds of both names", &[Part::Sounds], &[GIVEN, FAMILY]),
+    rule("given and city", &[Part::Given, CITY], &[GIVEN, AREA]),
+    rule("family and city", &[Part::Family, CITY], &[FAMILY, AREA]),
+    rule(
+        "given and birthday",
+        &[Part::Given, Part::Birthday],
+        &[GIVEN, BIRTH],
+    ),
+    rule(
+        "family sound and birth month",
+        &[Part::FamilySound, Part::BirthMonth],
+        &[FAMILY, BIRTH],
+    ),
+    rule(
+        "start of given and birth month",
+        &[Part::GivenStart, Part::BirthMonth],
+        &[GIVEN, BIRTH],
+    ),
+    rule(
+        "postal code and birth year",
+        &[POSTAL, Part::BirthYear],
+        &[AREA, BIRTH],
+    ),
+    rule("block and postal code", &[HOUSE, POSTAL], &[STREET, AREA]),
+    rule("block and city", &[HOUSE, CITY], &[STREET, AREA]),
+    rule("town and postal code", &[TOWN, POSTAL], &[STREET, AREA]),
+    rule(
+        "building and postal code",
+        &[Part::Is(col::BUILDING), POSTAL],
+        &[BUILDING, AREA],
+    ),
+    rule(
+        "start of e-mail and birth year",
+        &[Part::EmailStart, Part::BirthYear],
+        &[EMAIL, BIRTH],
+    ),
+    rule("starts of both names", &[Part::Starts], &[GIVEN, FAMILY]),
 ];
 
-pub(crate) type Keys = [u32; SLOTS];
+const PHONE_RULE: usize = 1;
 
-fn key(slot: usize, a: u64, b: u64) -> u32 {
-    if a == 0 || b == 0 {
-        return 0;
-    }
-    let mixed = (a ^ b.rotate_left(29) ^ (slot as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93))
-        .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    ((mixed >> 32) as u32).max(1)
+fn mixed(n: u32) -> u64 {
+    u64::from(n + 1).wrapping_mul(0xA24B_AED4_963E_E407)
 }
 
-fn keys(f: &Features, r: &Row) -> Keys {
-    let h = |c: usize| f.hash(r, c);
-    let name = |c: usize, reading: usize| if r[c] == 0 { h(reading) } else { h(c) };
-    let (given, family) = (
-        name(col::GIVEN, col::GIVEN_READING),
-        name(col::FAMILY, col::FAMILY_READING),
-    );
-    let (given_reading, family_reading) = (h(col::GIVEN_READING), h(col::FAMILY_READING));
-    let names = &f.dicts[col::GIVEN];
-    let sound = |c: usize| names.derived[r[c] as usize];
+fn either_order(a: u64, b: u64) -> u64 {
+    if a == 0 || b == 0 {
+        0
+    } else {
+        a.min(b) ^ a.max(b).rotate_left(7)
+    }
+}
+
+/// What a record has for a part; 0 for nothing.
+fn part(f: &Features, r: &Row, part: Part) -> u64 {
+    let name = |text: usize, reading: usize| {
+        if r[reading] == 0 {
+            f.hash(r, text)
+        } else {
+            f.hash(r, reading)
+        }
+    };
+    let given = || name(col::GIVEN, col::GIVEN_READING);
+    let family = || name(col::FAMILY, col::FAMILY_READING);
+    let sound = |c: usize| f.dicts[col::GIVEN].derived[r[c] as usize];
     let start = |c: usize| {
         if r[c] == 0 {
             0
         } else {
-            names.prefix[r[c] as usize]
+            f.dicts[col::GIVEN].prefix[r[c] as usize]
         }
     };
-    let both = |a: u64, b: u64| {
-        if a == 0 || b == 0 {
-            0
-        } else {
-            a.min(b) ^ a.max(b).rotate_left(7)
-        }
-    };
-    let birth = h(col::BIRTH);
-    let (year, month, day) = (
-        r[col::BIRTH] / 10_000,
-        r[col::BIRTH] / 100 % 100,
-        r[col::BIRTH] % 100,
-    );
-    let part = |n: u32| {
-        if birth == 0 {
-            0
-        } else {
-            u64::from(n + 1).wrapping_mul(0xA24B_AED4_963E_E407)
-        }
-    };
-    let phones = [h(col::PHONE), h(col::PHONE2)];
-    let pairs: [(u64, u64); SLOTS] = [
-        (h(col::EMAIL), 1),
-        (phones[0], 1),
-        (phones[1], 1),
-        (h(col::LOYALTY), 1),
-        (h(col::APP_USER), 1),
-        (h(col::EXTERNAL), 1),
-        (h(col::DEVICE), 1),
-        (given, birth),
-        (family, birth),
-        (both(given, family), 1),
-        (both(given_reading, family_reading), 1),
-        (h(col::TOWN), h(col::BLOCK)),
-        (given, h(col::POSTAL)),
-        (family, h(col::POSTAL)),
-        (given, h(col::TOWN)),
-        (family, h(col::TOWN)),
-        (f.dicts[col::EMAIL].derived[r[col::EMAIL] as usize], 1),
-        (birth, 1),
-        (both(sound(col::GIVEN), sound(col::FAMILY)), 1),
-        (given, h(col::CITY)),
-        (given, part(month * 100 + day)),
-        (sound(col::FAMILY), part(year * 100 + month)),
-        (h(col::POSTAL), part(year)),
-        (both(start(col::GIVEN), start(col::FAMILY)), 1),
-    ];
-    let mut out = Keys::default();
-    for (slot, (a, b)) in pairs.into_iter().enumerate() {
-        // Both slots of the phone rule share one key space.
-        out[slot] = key(if slot == 2 { 1 } else { slot }, a, b);
+    let birth = r[col::BIRTH];
+    let dated = |n: u32| if birth == 0 { 0 } else { mixed(n) };
+    let (year, month, day) = (birth / 10_000, birth / 100 % 100, birth % 100);
+    match part {
+        Part::Is(column) => f.hash(r, column),
+        Part::Phone => f.hash(r, col::PHONE),
+        Part::Given => given(),
+        Part::Family => family(),
+        Part::Names => either_order(given(), family()),
+        Part::Sounds => either_order(sound(col::GIVEN), sound(col::FAMILY)),
+        Part::Starts => either_order(start(col::GIVEN), start(col::FAMILY)),
+        Part::GivenStart => start(col::GIVEN),
+        Part::FamilySound => sound(col::FAMILY),
+        Part::EmailName => f.dicts[col::EMAIL].derived[r[col::EMAIL] as usize],
+        Part::EmailStart if r[col::EMAIL] == 0 => 0,
+        Part::EmailStart => f.dicts[col::EMAIL].prefix[r[col::EMAIL] as usize],
+        Part::Birth => dated(year * 10_000 + month.min(day) * 100 + month.max(day)),
+        Part::BirthMonth => dated(year * 100 + month),
+        Part::Birthday => dated(month * 100 + day),
+        Part::BirthYear => dated(year),
     }
-    out
 }
 
-/// Oversized blocks, by rule and key.
-pub(crate) type Hubs = HashSet<(u8, u32)>;
+/// Key of the values that a rule looks at; 0 when one is missing.
+fn key(rule: usize, values: impl IntoIterator<Item = u64>) -> u32 {
+    let mut mixed = (rule as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    for value in values {
+        if value == 0 {
+            return 0;
+        }
+        mixed = (mixed.rotate_left(29) ^ value).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    ((mixed >> 32) as u32).max(1)
+}
+
+fn key_of_record(f: &Features, r: &Row, rule: usize) -> u32 {
+    key(rule, RULES[rule].parts.iter().map(|p| part(f, r, *p)))
+}
+
+/// Keys of a record by a rule: a record with two phones has two.
+fn keys(f: &Features, r: &Row, rule: usize) -> [u32; 2] {
+    let second = if rule == PHONE_RULE {
+        key(rule, [f.hash(r, col::PHONE2)])
+    } else {
+        0
+    };
+    [key_of_record(f, r, rule), second]
+}
+
+/// What training found out about the rules.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hubs {
+    /// Oversized blocks, by rule and key.
+    pub(crate) keys: HashSet<(u8, u32)>,
+    /// Rules that are left out.
+    pub(crate) idle: [bool; RULES.len()],
+}
 
 /// The records of one key.
 pub(crate) struct Block {
@@ -152,39 +237,40 @@ pub(crate) struct Block {
     pub(crate) members: Vec<u32>,
 }
 
-/// Keys of all records.
+/// Records and the blocks that they are in.
 pub(crate) struct Blocking<'a> {
     features: &'a Features,
-    keys: Vec<Keys>,
     hubs: &'a Hubs,
+    /// Whether a rule has hubs.
+    refined: [bool; RULES.len()],
 }
 
 impl<'a> Blocking<'a> {
     pub(crate) fn new(features: &'a Features, hubs: &'a Hubs) -> Self {
-        let keys = features
-            .rows
-            .par_iter()
-            .map(|r| keys(features, r))
-            .collect();
+        let mut refined = [false; RULES.len()];
+        for (rule, _) in &hubs.keys {
+            refined[usize::from(*rule)] = true;
+        }
         Self {
             features,
-            keys,
             hubs,
+            refined,
         }
+    }
+
+    fn row(&self, i: u32) -> &Row {
+        &self.features.rows[i as usize]
     }
 
     /// Blocks of two and more records of a rule whose key the predicate takes, ordered by key.
     pub(crate) fn blocks(&self, rule: usize, take: impl Fn(u32) -> bool + Sync) -> Vec<Block> {
-        let mut entries: Vec<(u32, u32)> = (0..self.keys.len() as u32)
+        let mut entries: Vec<(u32, u32)> = (0..self.features.len() as u32)
             .into_par_iter()
             .flat_map_iter(|i| {
-                let take = &take;
-                RULES[rule]
-                    .slots
-                    .clone()
-                    .map(move |s| (self.keys[i as usize][s], i))
-                    .filter(move |e| e.0 != 0 && take(e.0))
+                let keys = keys(self.features, self.row(i), rule);
+                keys.into_iter().map(move |k| (k, i))
             })
+            .filter(|(k, _)| *k != 0 && take(*k))
             .collect();
         entries.par_sort_unstable();
         entries.dedup();
@@ -201,50 +287,77 @@ impl<'a> Blocking<'a> {
 
     /// Keys by which a rule puts some records into blocks.
     pub(crate) fn keys_of(&self, rule: usize, records: &[u32]) -> HashSet<u32> {
-        let slots = RULES[rule].slots.clone();
-        let keys = records.iter().map(|r| self.keys[*r as usize]);
-        keys.flat_map(|k| slots.clone().map(move |s| k[s]))
+        records
+            .iter()
+            .flat_map(|r| keys(self.features, self.row(*r), rule))
             .collect()
     }
 
-    fn refines(&self, a: u32, b: u32) -> bool {
-        let (ra, rb) = (
-            &self.features.rows[a as usize],
-            &self.features.rows[b as usize],
-        );
-        [col::GIVEN, col::BIRTH]
-            .into_iter()
-            .any(|c| ra[c] != 0 && ra[c] == rb[c])
+    fn is_hub(&self, rule: usize, key: u32) -> bool {
+        self.refined[rule] && self.hubs.keys.contains(&(rule as u8, key))
     }
 
-    /// The smallest key by which a rule makes a pair.
-    fn key_of(&self, rule: usize, a: u32, b: u32) -> Option<u32> {
-        let (ka, kb) = (&self.keys[a as usize], &self.keys[b as usize]);
-        let slots = RULES[rule].slots.clone();
-        let shared = slots
-            .clone()
-            .flat_map(|x| slots.clone().map(move |y| (x, y)));
+    fn refines(&self, a: &Row, b: &Row) -> bool {
+        [col::GIVEN, col::BIRTH]
+            .into_iter()
+            .any(|c| a[c] != 0 && a[c] == b[c])
+    }
+
+    fn shares(&self, a: &Row, b: &Row, p: Part) -> bool {
+        match p {
+            Part::Is(c) => a[c] != 0 && a[c] == b[c],
+            p => {
+                let value = part(self.features, a, p);
+                value != 0 && value == part(self.features, b, p)
+            }
+        }
+    }
+
+    /// Whether a rule makes a pair.
+    fn makes(&self, rule: usize, a: &Row, b: &Row) -> bool {
+        if self.hubs.idle[rule] {
+            return false;
+        }
+        if rule == PHONE_RULE {
+            return self.phone_key(a, b).is_some();
+        }
+        RULES[rule].parts.iter().all(|p| self.shares(a, b, *p))
+            && (!self.refined[rule]
+                || !self.is_hub(rule, key_of_record(self.features, a, rule))
+                || self.refines(a, b))
+    }
+
+    /// The smallest key of a phone that two records share.
+    fn phone_key(&self, a: &Row, b: &Row) -> Option<u32> {
+        let shared = [col::PHONE, col::PHONE2]
+            .into_iter()
+            .filter(|c| a[*c] != 0 && (a[*c] == b[col::PHONE] || a[*c] == b[col::PHONE2]));
         shared
-            .filter(|(x, y)| ka[*x] != 0 && ka[*x] == kb[*y])
-            .map(|(x, _)| ka[x])
-            .filter(|k| !self.hubs.contains(&(rule as u8, *k)) || self.refines(a, b))
+            .map(|c| key(PHONE_RULE, [self.features.hash(a, c)]))
+            .filter(|k| !self.is_hub(PHONE_RULE, *k) || self.refines(a, b))
             .min()
     }
 
     /// Whether this block is the one that scores the pair.
     pub(crate) fn owns(&self, block: &Block, a: u32, b: u32) -> bool {
         let rule = usize::from(block.rule);
-        (RULES[rule].slots.len() == 1 || self.key_of(rule, a, b) == Some(block.key))
-            && (0..rule).all(|earlier| self.key_of(earlier, a, b).is_none())
+        let (a, b) = (self.row(a), self.row(b));
+        let own = if rule == PHONE_RULE {
+            self.phone_key(a, b) == Some(block.key)
+        } else {
+            // Two values may share a key by chance.
+            RULES[rule].parts.iter().all(|p| self.shares(a, b, *p))
+        };
+        own && !(0..rule).any(|earlier| self.makes(earlier, a, b))
     }
 
     /// Calls `pair` for every pair of the block, once each, refined when the block is a hub.
     pub(crate) fn pairs(&self, block: &Block, mut pair: impl FnMut(u32, u32)) {
-        if !self.hubs.contains(&(block.rule, block.key)) {
+        if !self.is_hub(usize::from(block.rule), block.key) {
             return each_pair(&block.members, pair);
         }
         for (pass, c) in [col::GIVEN, col::BIRTH].into_iter().enumerate() {
-            let code = |i: u32| self.features.rows[i as usize][c];
+            let code = |i: u32| self.row(i)[c];
             let mut members: Vec<u32> = block
                 .members
                 .iter()
@@ -254,13 +367,18 @@ impl<'a> Blocking<'a> {
             members.sort_by_key(|i| (code(*i), *i));
             for part in members.chunk_by(|a, b| code(*a) == code(*b)) {
                 each_pair(part, |a, b| {
-                    let given = |i: u32| self.features.rows[i as usize][col::GIVEN];
+                    let given = |i: u32| self.row(i)[col::GIVEN];
                     if pass == 0 || given(a) == 0 || given(a) != given(b) {
                         pair(a, b);
                     }
                 });
             }
         }
+    }
+
+    /// The first rule that makes a pair.
+    pub(crate) fn first_rule(&self, a: u32, b: u32) -> Option<usize> {
+        (0..RULES.len()).find(|r| self.makes(*r, self.row(a), self.row(b)))
     }
 }
 
@@ -277,25 +395,29 @@ pub(crate) fn shard_of(key: u32, shards: u32) -> u32 {
     (key.wrapping_mul(0x9E37_79B1) >> 20) * shards / KEY_SLOTS
 }
 
-/// Name of the first rule that makes a pair.
-pub(crate) fn first_rule(features: &Features, hubs: &Hubs, a: u32, b: u32) -> Option<&'static str> {
-    let (ka, kb) = (
-        keys(features, &features.rows[a as usize]),
-        keys(features, &features.rows[b as usize]),
-    );
-    let refined = [col::GIVEN, col::BIRTH].into_iter().any(|c| {
-        features.rows[a as usize][c] != 0
-            && features.rows[a as usize][c] == features.rows[b as usize][c]
-    });
-    RULES
-        .iter()
-        .enumerate()
-        .find(|(r, rule)| {
-            rule.slots.clone().any(|x| {
-                ka[x] != 0
-                    && rule.slots.clone().any(|y| ka[x] == kb[y])
-                    && (refined || !hubs.contains(&(*r as u8, ka[x])))
-            })
+/// Of the pairs of records that are one person, the share that any rule makes. `truth` is a person per record.
+pub(crate) fn recall(features: &Features, hubs: &Hubs, truth: &[u32]) -> f64 {
+    let blocking = Blocking::new(features, hubs);
+    let mut people: Vec<(u32, u32)> = truth.iter().copied().zip(0..).collect();
+    people.sort_unstable();
+    let people: Vec<&[(u32, u32)]> = people.chunk_by(|a, b| a.0 == b.0).collect();
+    let (made, all) = people
+        .into_par_iter()
+        .map(|person| {
+            let mut counts = (0u64, 0u64);
+            let members: Vec<u32> = person.iter().map(|p| p.1).collect();
+            each_pair(&members, |a, b| {
+                counts = (
+                    counts.0 + u64::from(blocking.first_rule(a, b).is_some()),
+                    counts.1 + 1,
+                );
+            });
+            counts
         })
-        .map(|(_, rule)| rule.name)
+        .reduce(|| (0, 0), |x, y| (x.0 + y.0, x.1 + y.1));
+    if all == 0 {
+        1.0
+    } else {
+        made as f64 / all as f64
+    }
 }

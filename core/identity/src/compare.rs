@@ -1,7 +1,7 @@
 //! Comparison levels: how two values of a field agree, as a small number. Level 0 means that one of
 //! them is missing and carries no weight; level 1 is full agreement; higher levels agree less.
 
-use crate::features::{Dict, Features, Row, col};
+use crate::features::{Dict, Features, Row, Script, col};
 
 /// How many comparisons there are.
 pub const COMPARISONS: usize = 9;
@@ -91,9 +91,9 @@ pub const COMPARISON: [Comparison; COMPARISONS] = [
     Comparison {
         name: "email",
         fields: &["email"],
-        levels: &["exact", "local part", "similar", "different"],
-        m: &[0.70, 0.05, 0.07, 0.18],
-        u: &[0.00001, 0.0002, 0.0005, 0.99929],
+        levels: &["exact", "local part", "one slip", "similar", "different"],
+        m: &[0.70, 0.05, 0.05, 0.03, 0.17],
+        u: &[0.00001, 0.0002, 0.00005, 0.0005, 0.99924],
         household: 0.2,
     },
     Comparison {
@@ -189,51 +189,69 @@ fn one_slip(a: &str, b: &str) -> bool {
     }
 }
 
+/// The two columns of a part of a name, text and reading, and those of the other part.
+type NameColumns = (usize, usize, usize, usize);
+
+const GIVEN_COLUMNS: NameColumns = (
+    col::GIVEN,
+    col::GIVEN_READING,
+    col::FAMILY,
+    col::FAMILY_READING,
+);
+const FAMILY_COLUMNS: NameColumns = (
+    col::FAMILY,
+    col::FAMILY_READING,
+    col::GIVEN,
+    col::GIVEN_READING,
+);
+
 fn name(
     f: &Features,
     a: &Row,
     b: &Row,
-    own: usize,
-    other: usize,
-    own_reading: usize,
-    other_reading: usize,
+    (own, own_reading, other, other_reading): NameColumns,
 ) -> u8 {
     let (x, y) = (a[own], b[own]);
     let (rx, ry) = (a[own_reading], b[own_reading]);
     if x != 0 && x == y {
         return 1;
     }
+    let texts = &f.dicts[col::GIVEN];
+    let script = |code: u32| texts.script[code as usize];
     if rx != 0 && rx == ry {
-        return 2;
+        // Two names in kanji that are only read alike are a slip of the keyboard at best.
+        let homophones =
+            x != 0 && y != 0 && script(x) == Script::Kanji && script(y) == Script::Kanji;
+        return if homophones { 6 } else { 2 };
     }
-    let swapped = |c: usize, o: usize| a[c] != 0 && a[c] == b[o] || b[c] != 0 && b[c] == a[o];
-    if swapped(own, other)
-        && (a[own] == b[other] || a[other] == b[own])
-        && (swapped(other, own) || a[other] == 0 || b[other] == 0)
-    {
+    let crosses = |own: usize, other: usize| {
+        (
+            a[own] != 0 && a[own] == b[other],
+            b[own] != 0 && b[own] == a[other],
+        )
+    };
+    let four =
+        |own: usize, other: usize| [a[own], b[own], a[other], b[other]].iter().all(|c| *c != 0);
+    let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 6;
+    match crosses(own, other) {
+        (true, true) => return 3,
+        (true, false) if similar(b[own], a[other]) => return 3,
+        (false, true) if similar(a[own], b[other]) => return 3,
+        // A record with one name only, that is the other's other name: it counts once, where it is missing.
+        (true, _) | (_, true) if !four(own, other) => return if x == 0 || y == 0 { 3 } else { 0 },
+        _ => {}
+    }
+    if crosses(own_reading, other_reading) == (true, true) {
         return 3;
     }
-    if rx != 0
-        && ry != 0
-        && swapped(own_reading, other_reading)
-        && swapped(other_reading, own_reading)
-        && a[own_reading] == b[other_reading]
-    {
-        return 3;
-    }
-    if x == 0 || y == 0 {
+    if x == 0 || y == 0 || script(x) != script(y) {
+        // Letters of two scripts cannot be compared; their readings can.
         if rx == 0 || ry == 0 {
             return 0;
         }
         return similar_name(&f.dicts[col::GIVEN_READING], rx, ry);
     }
-    let dict = &f.dicts[col::GIVEN];
-    let level = similar_name(dict, x, y);
-    // A kanji name and a kana or Latin one without a common reading cannot be told apart by letters.
-    if level == 7 && (rx == 0) != (ry == 0) {
-        return 0;
-    }
-    level
+    similar_name(texts, x, y)
 }
 
 fn similar_name(dict: &Dict, x: u32, y: u32) -> u8 {
@@ -246,7 +264,7 @@ fn similar_name(dict: &Dict, x: u32, y: u32) -> u8 {
     } else {
         (vy, vx)
     };
-    if long.starts_with(short) || short.chars().count() >= 4 && long.contains(short) {
+    if short.is_ascii() && (long.starts_with(short) || short.len() >= 4 && long.contains(short)) {
         return 5;
     }
     if reaches(dict, x, y, 0.8) { 6 } else { 7 }
@@ -291,14 +309,17 @@ fn email(f: &Features, a: u32, b: u32) -> u8 {
         return 0;
     }
     let dict = &f.dicts[col::EMAIL];
+    let value = |c: u32| &*dict.values[c as usize];
     if a == b {
         1
     } else if dict.derived[a as usize] == dict.derived[b as usize] {
         2
-    } else if reaches(dict, a, b, 0.92) {
+    } else if one_slip(value(a), value(b)) {
         3
-    } else {
+    } else if reaches(dict, a, b, 0.92) {
         4
+    } else {
+        5
     }
 }
 
@@ -370,7 +391,11 @@ fn street(f: &Features, a: &Row, b: &Row) -> u8 {
         };
     }
     let town = a[col::TOWN] == b[col::TOWN];
-    if town {
+    // Lines of an address change places.
+    let crossed = |a: &Row, b: &Row| {
+        b[col::BUILDING] != 0 && f.hash(a, col::TOWN) == f.hash(b, col::BUILDING)
+    };
+    if town || crossed(a, b) || crossed(b, a) {
         return if block { 1 } else { 3 };
     }
     let similar = reaches(&f.dicts[col::TOWN], a[col::TOWN], b[col::TOWN], 0.88);
@@ -399,28 +424,18 @@ pub(crate) fn levels(f: &Features, a: &Row, b: &Row) -> Levels {
         (0, _) | (_, 0) => 0,
         (x, y) => 1 + u8::from(x != y),
     };
+    let (given, family) = (name(f, a, b, GIVEN_COLUMNS), name(f, a, b, FAMILY_COLUMNS));
+    // Addresses are made of names: two people of one name have similar ones.
+    let email = match email(f, a[col::EMAIL], b[col::EMAIL]) {
+        4 if (1..=4).contains(&given) || (1..=4).contains(&family) => 0,
+        level => level,
+    };
     [
-        name(
-            f,
-            a,
-            b,
-            col::GIVEN,
-            col::FAMILY,
-            col::GIVEN_READING,
-            col::FAMILY_READING,
-        ),
-        name(
-            f,
-            a,
-            b,
-            col::FAMILY,
-            col::GIVEN,
-            col::FAMILY_READING,
-            col::GIVEN_READING,
-        ),
+        given,
+        family,
         birth(a[col::BIRTH], b[col::BIRTH]),
         gender,
-        email(f, a[col::EMAIL], b[col::EMAIL]),
+        email,
         phone(f, a, b),
         area(f, a, b),
         street(f, a, b),

@@ -3,6 +3,10 @@
 use hashbrown::HashMap;
 use serde::Serialize;
 
+use crate::blocking;
+use crate::features::Features;
+use crate::model::Model;
+
 /// Precision, recall and their harmonic mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Quality {
@@ -81,6 +85,12 @@ pub fn exact_clusters(predicted: &[u32], truth: &[u32]) -> Quality {
         .filter(|((a, b), n)| p[a] == *n && t[b] == *n)
         .count();
     Quality::new(p.len() as f64, t.len() as f64, right as f64)
+}
+
+/// Blocking recall: of the pairs of records that are one person, the share that any blocking rule makes.
+#[must_use]
+pub fn blocking_recall(features: &Features, model: &Model, truth: &[u32]) -> f64 {
+    blocking::recall(&model.lexicon.resolve(features), &model.hubs(), truth)
 }
 
 #[cfg(test)]

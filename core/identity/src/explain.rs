@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::blocking::{Blocking, RULES};
 use crate::compare::COMPARISON;
 use crate::error::IdentityError;
 use crate::features::Features;
@@ -62,6 +63,7 @@ pub fn explain(
             .ok_or_else(|| IdentityError::UnknownRecord(id.to_owned()))
     };
     let (a, b) = (index(left)?, index(right)?);
+    let features = &*model.lexicon.resolve(features);
     let scorer = Scorer::new(features, model);
     let levels = scorer.levels(a.min(b), a.max(b));
     let parts = scorer.parts(a, b, &levels);
@@ -95,7 +97,9 @@ pub fn explain(
     Ok(Explanation {
         left: left.to_owned(),
         right: right.to_owned(),
-        rule: crate::blocking::first_rule(features, &hubs, a, b),
+        rule: Blocking::new(features, &hubs)
+            .first_rule(a, b)
+            .map(|r| RULES[r].name),
         prior,
         comparisons,
         household: weight - sum,

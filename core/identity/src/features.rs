@@ -95,6 +95,28 @@ pub(crate) struct Dict {
     pub(crate) derived: Vec<u64>,
     /// Hash of the first characters.
     pub(crate) prefix: Vec<u64>,
+    /// Writing: letters of different ones cannot be compared.
+    pub(crate) script: Vec<Script>,
+}
+
+/// What a value is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    Kanji,
+    Kana,
+    Letters,
+}
+
+fn script(value: &str) -> Script {
+    if value.is_ascii() {
+        Script::Letters
+    } else if value.chars().any(fold::is_kanji) {
+        Script::Kanji
+    } else if value.chars().any(fold::is_kana) {
+        Script::Kana
+    } else {
+        Script::Letters
+    }
 }
 
 impl Dict {
@@ -142,8 +164,39 @@ impl Dict {
             len: parts.iter().map(|p| p.2).collect(),
             derived: parts.iter().map(|p| p.3).collect(),
             prefix: parts.iter().map(|p| p.4).collect(),
+            script: values.iter().map(|v| script(v)).collect(),
             values,
         }
+    }
+
+    /// Adds values behind the sorted ones, where they are new; gives the code of each.
+    pub(crate) fn extend(
+        &mut self,
+        values: impl IntoIterator<Item = String>,
+        column: usize,
+    ) -> HashMap<String, u32> {
+        let mut codes = HashMap::new();
+        let mut new: Vec<Box<str>> = Vec::new();
+        for value in values {
+            let code = match self.code(&value) {
+                0 if value.is_empty() => 0,
+                0 => {
+                    new.push(value.as_str().into());
+                    (self.values.len() + new.len() - 1) as u32
+                }
+                code => code,
+            };
+            codes.insert(value, code);
+        }
+        let more = Self::build(new, column);
+        self.values.extend(more.values.into_iter().skip(1));
+        self.hash.extend(&more.hash[1..]);
+        self.mask.extend(&more.mask[1..]);
+        self.len.extend(&more.len[1..]);
+        self.derived.extend(&more.derived[1..]);
+        self.prefix.extend(&more.prefix[1..]);
+        self.script.extend(&more.script[1..]);
+        codes
     }
 
     /// Code of a value; 0 when no record has it.

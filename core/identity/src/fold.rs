@@ -19,11 +19,11 @@ fn modern(c: char) -> char {
     c
 }
 
-fn is_kanji(c: char) -> bool {
+pub(crate) fn is_kanji(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '々')
 }
 
-fn is_kana(c: char) -> bool {
+pub(crate) fn is_kana(c: char) -> bool {
     matches!(c, '\u{3041}'..='\u{30ff}')
 }
 
@@ -138,25 +138,17 @@ pub(crate) fn split_name(value: &str) -> (Option<String>, Option<String>) {
     let japanese = folded.chars().any(|c| is_kanji(c) || is_kana(c));
     match parts.as_slice() {
         [] => (None, None),
-        [one] => halves(one).unwrap_or_else(|| (Some((*one).to_owned()), None)),
+        [one] => (Some((*one).to_owned()), None),
         [family, given @ ..] if japanese => (Some((*family).to_owned()), Some(given.concat())),
         [given @ .., family] => (Some((*family).to_owned()), Some(given.concat())),
     }
 }
 
-/// Four kanji without a space are nearly always a family and a given name of two each.
-fn halves(name: &str) -> Option<(Option<String>, Option<String>)> {
-    let characters: Vec<char> = name.chars().collect();
-    let [a, b, c, d] = characters.as_slice() else {
-        return None;
-    };
-    let kanji = characters.iter().all(|c| is_kanji(*c));
-    kanji.then(|| {
-        (
-            Some([*a, *b].iter().collect()),
-            Some([*c, *d].iter().collect()),
-        )
-    })
+/// Where the third of four kanji begins: without a space they are nearly always a family and a given name
+/// of two each.
+pub(crate) fn middle_of_four_kanji(name: &str) -> Option<usize> {
+    let characters: Vec<(usize, char)> = name.char_indices().collect();
+    (characters.len() == 4 && characters.iter().all(|c| is_kanji(c.1))).then(|| characters[2].0)
 }
 
 /// Words that mark the name of a company.
@@ -183,10 +175,7 @@ pub(crate) fn is_junk_email(value: &str) -> bool {
         "noemail", "example", "sample", "xxx", "aaa", "a", "null",
     ];
     let (local, domain) = value.split_once('@').unwrap_or((value, ""));
-    domain.is_empty()
-        || LOCALS.contains(&local)
-        || domain.starts_with("example.")
-        || domain == "test.com"
+    domain.is_empty() || LOCALS.contains(&local) || domain == "test.com"
 }
 
 /// Whether a phone number is a placeholder: too short, one digit repeated, or counting up.

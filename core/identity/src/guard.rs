@@ -27,10 +27,16 @@ pub enum Guard {
     Size,
 }
 
+/// Whether one is a company's record and the other a person's. A company's account with the name of the
+/// same person is that person at work.
+fn business_and_person(a: &Row, b: &Row, levels: &Levels) -> bool {
+    let business = |r: &Row| r[col::BUSINESS] == 2;
+    business(a) != business(b) && !(1..=4).contains(&levels[GIVEN])
+}
+
 /// What tells two records apart as people, whatever contacts they share.
 pub(crate) fn differ(a: &Row, b: &Row, levels: &Levels, birth_conflict: bool) -> Option<Guard> {
-    let business = |r: &Row| r[col::BUSINESS] == 2;
-    if business(a) != business(b) {
+    if business_and_person(a, b, levels) {
         return Some(Guard::Business);
     }
     let other_given = levels[GIVEN] == 7;

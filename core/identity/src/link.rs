@@ -48,6 +48,7 @@ pub fn link(
     policy: &Policy,
     model: &Model,
 ) -> Linked {
+    let features = &*model.lexicon.resolve(features);
     let scorer = Scorer::new(features, model);
     let mut guards = BTreeMap::new();
     let pins = Pins::new(features, policy);
@@ -77,7 +78,11 @@ pub fn link(
             .then(y.weight.total_cmp(&x.weight))
     });
     accepted.dedup_by_key(|e| (e.left, e.right));
-    let roots = repair::partition(&scorer, &accepted, &pins, policy, &mut guards);
+    let weak = scored()
+        .filter(|e| f64::from(e.probability) < policy.match_probability)
+        .copied()
+        .collect();
+    let roots = repair::partition(&scorer, &accepted, weak, &pins, policy, &mut guards);
     let customer = number(&roots);
     let same = |e: &Edge| customer[e.left as usize] == customer[e.right as usize];
     let links: Vec<Edge> = accepted.iter().copied().filter(same).collect();

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::blocking::Hubs;
+use crate::blocking::{Hubs, RULES};
 use crate::compare::{COMPARISON, COMPARISONS, LEVELS};
 use crate::error::IdentityError;
+use crate::lexicon::Lexicon;
 
 /// Format of the model that this version reads and writes.
-pub const MODEL_FORMAT: u32 = 1;
+pub const MODEL_FORMAT: u32 = 2;
 
 /// A trained model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub struct Model {
     pub lambda_person: f64,
     /// Share of all pairs that are two members of one household.
     pub lambda_household: f64,
+    /// What the records taught about names.
+    pub lexicon: Lexicon,
     /// Parameters by comparison.
     pub comparisons: Vec<Parameters>,
     /// Rules with what they make.
@@ -73,6 +76,10 @@ pub struct RuleStats {
     pub largest: u64,
     /// Pairs, after refinement; a pair counts in every rule that makes it.
     pub pairs: u64,
+    /// Pairs of one person, as expected, that this rule makes and none before it.
+    pub matches: f64,
+    /// Whether it is left out: it makes many pairs for the matches that it alone would find.
+    pub idle: bool,
     /// Keys of blocks that are refined.
     pub hubs: Vec<u32>,
 }
@@ -129,7 +136,7 @@ impl Model {
                 .iter()
                 .zip(&COMPARISON)
                 .all(|(p, c)| p.comparison == c.name && p.levels.len() == c.levels.len());
-        if model.format != MODEL_FORMAT || !shaped {
+        if model.format != MODEL_FORMAT || !shaped || model.rules.len() != RULES.len() {
             return Err(IdentityError::Model(format!(
                 "its format is {}, this version reads {MODEL_FORMAT}",
                 model.format
@@ -138,12 +145,30 @@ impl Model {
         Ok(model)
     }
 
+    /// Numbers to six digits: what a person can read, and what JSON gives back exactly.
+    pub(crate) fn rounded(mut self) -> Self {
+        let round = |x: &mut f64| *x = format!("{:.5e}", *x).parse().unwrap_or(*x);
+        round(&mut self.lambda_person);
+        round(&mut self.lambda_household);
+        for p in &mut self.comparisons {
+            for level in &mut p.levels {
+                round(&mut level.m);
+                round(&mut level.u);
+            }
+            p.frequencies.values_mut().for_each(round);
+            round(&mut p.default_frequency);
+        }
+        self.rules.iter_mut().for_each(|r| round(&mut r.matches));
+        self
+    }
+
     pub(crate) fn hubs(&self) -> Hubs {
-        self.rules
-            .iter()
-            .enumerate()
-            .flat_map(|(r, s)| s.hubs.iter().map(move |k| (r as u8, *k)))
-            .collect()
+        let mut hubs = Hubs::default();
+        for (r, stats) in self.rules.iter().enumerate() {
+            hubs.idle[r] = stats.idle;
+            hubs.keys.extend(stats.hubs.iter().map(|k| (r as u8, *k)));
+        }
+        hubs
     }
 
     /// m or u by comparison and level; level 0 is 1.

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::compare::{BIRTH, GIVEN};
+use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
 use crate::features::col;
-use crate::guard::Guard;
+use crate::guard::{Guard, differ};
 use crate::link::{Pins, identifier_columns};
 use crate::policy::Policy;
-use crate::score::{Edge, IDENTIFIER_RULE, PIN_RULE, Scorer};
+use crate::score::{Edge, IDENTIFIER_RULE, PIN_RULE, Parts, Scorer};
 
 /// Union-find with path halving; the root of a set is its smallest member.
 pub(crate) struct Forest(Vec<u32>);
@@ -43,6 +43,7 @@ impl Forest {
 pub(crate) fn partition(
     scorer: &Scorer<'_>,
     accepted: &[Edge],
+    weak: Vec<Edge>,
     pins: &Pins,
     policy: &Policy,
     guards: &mut BTreeMap<Guard, u64>,
@@ -81,7 +82,47 @@ pub(crate) fn partition(
             }
         }
     }
+    reconsider(
+        &Repair {
+            scorer,
+            pins,
+            policy,
+        },
+        weak,
+        &mut result,
+    );
     result.roots()
+}
+
+fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
+    y.weight
+        .total_cmp(&x.weight)
+        .then((x.left, x.right).cmp(&(y.left, y.right)))
+}
+
+/// Pairs that alone were not enough: the records around them may decide. They join clusters whose whole
+/// evidence reaches the match probability.
+fn reconsider(repair: &Repair<'_>, mut weak: Vec<Edge>, result: &mut Forest) {
+    let p = repair.policy.match_probability.clamp(0.5, 0.999_999);
+    let at_least = (p / (1.0 - p)).log2() as f32;
+    weak.sort_by(strongest_first);
+    let n = repair.scorer.features.len() as u32;
+    let mut parts: HashMap<u32, Vec<u32>> = HashMap::new();
+    for i in 0..n {
+        parts.entry(result.find(i)).or_default().push(i);
+    }
+    for e in weak {
+        let (a, b) = (result.find(e.left), result.find(e.right));
+        if a != b
+            && repair
+                .refuse(&parts[&a], &parts[&b], false, at_least)
+                .is_none()
+        {
+            result.union(a, b);
+            let taken = parts.remove(&a.max(b)).unwrap_or_default();
+            parts.entry(a.min(b)).or_default().extend(taken);
+        }
+    }
 }
 
 fn suspect(scorer: &Scorer<'_>, members: &[u32], edges: &[Edge], policy: &Policy) -> bool {
@@ -122,16 +163,7 @@ struct Repair<'a> {
 
 impl Repair<'_> {
     fn run(&self, mut edges: Vec<Edge>, result: &mut Forest, guards: &mut BTreeMap<Guard, u64>) {
-        edges.sort_by(|x, y| {
-            y.weight
-                .total_cmp(&x.weight)
-                .then((x.left, x.right).cmp(&(y.left, y.right)))
-        });
-        let proven: HashSet<(u32, u32)> = edges
-            .iter()
-            .filter(|e| e.rule == IDENTIFIER_RULE)
-            .map(|e| (e.left, e.right))
-            .collect();
+        edges.sort_by(strongest_first);
         let mut parts: HashMap<u32, Vec<u32>> = HashMap::new();
         for e in &edges {
             parts.entry(e.left).or_insert_with(|| vec![e.left]);
@@ -147,7 +179,8 @@ impl Repair<'_> {
                 let refusal = if e.rule == PIN_RULE {
                     None
                 } else {
-                    self.refuse(&parts[&a], &parts[&b], &proven)
+                    let proven = e.rule == IDENTIFIER_RULE;
+                    self.refuse(&parts[&a], &parts[&b], proven, 0.0)
                 };
                 match refusal {
                     Some(guard) if pass == 1 => *guards.entry(guard).or_default() += 1,
@@ -162,9 +195,8 @@ impl Repair<'_> {
         }
     }
 
-    fn refuse(&self, a: &[u32], b: &[u32], proven: &HashSet<(u32, u32)>) -> Option<Guard> {
-        /// Members of a cluster that speak for it.
-        const VOICES: usize = 12;
+    /// Why two clusters are not one person; nothing when they are, by the evidence of all their records.
+    fn refuse(&self, a: &[u32], b: &[u32], proven: bool, at_least: f32) -> Option<Guard> {
         if !self.pins.never.is_empty()
             && a.iter().any(|x| {
                 b.iter()
@@ -173,42 +205,101 @@ impl Repair<'_> {
         {
             return Some(Guard::Pin);
         }
-        let rows = &self.scorer.features.rows;
-        let business = |m: &[u32]| m.iter().any(|i| rows[*i as usize][col::BUSINESS] == 2);
-        if business(a) != business(b) {
-            return Some(Guard::Business);
-        }
         let all: Vec<u32> = a.iter().chain(b).copied().collect();
         if over_limit(self.scorer, &all, self.policy) {
             return Some(Guard::IdentifierLimit);
         }
-        let (mut sum, mut count, mut twins, mut ages) = (0.0, 0.0, 0, 0);
+        let evidence = Evidence::between(self.scorer, a, b, self.policy.birth_date_conflict);
+        let large = all.len() > self.policy.max_cluster_size as usize;
+        let mut weight = evidence.weight;
+        if evidence.identifier {
+            weight += 20.0;
+        } else if proven {
+            weight += 8.0;
+        }
+        if weight > if large { at_least.max(6.0) } else { at_least } {
+            return None;
+        }
+        Some(match evidence {
+            Evidence { business: true, .. } => Guard::Business,
+            Evidence { twins: true, .. } => Guard::Twins,
+            Evidence { ages: true, .. } => Guard::ParentAndChild,
+            _ if large => Guard::Size,
+            _ => Guard::Bridge,
+        })
+    }
+}
+
+/// Comparisons of contacts: a person has several, and one in common is enough.
+const CONTACTS: [usize; 5] = [EMAIL, PHONE, AREA, STREET, BUILDING];
+
+/// What two clusters as wholes have in common. Of names, birth date and gender the mean over their records
+/// counts, of contacts the best agreement; records that say nothing on a comparison have no voice in it.
+struct Evidence {
+    /// Match weight.
+    weight: f32,
+    /// Whether they share a number that one person has.
+    identifier: bool,
+    twins: bool,
+    ages: bool,
+    business: bool,
+}
+
+impl Evidence {
+    fn between(scorer: &Scorer<'_>, a: &[u32], b: &[u32], birth_date_conflict: bool) -> Self {
+        /// Members of a cluster that speak for it.
+        const VOICES: usize = 12;
+        let mut sums = [(Parts::default(), 0.0f32); COMPARISONS];
+        let (mut conflicts, mut born, mut pairs) = (0.0, 0.0f32, 0.0f32);
+        let (mut twins, mut businesses) = (0.0, 0.0);
+        let mut identifier = false;
         for x in a.iter().take(VOICES) {
             for y in b.iter().take(VOICES) {
                 let (x, y) = (*x.min(y), *x.max(y));
-                let edge = self.scorer.edge(x, y, 0);
-                let mut weight = edge.weight.clamp(-10.0, 20.0);
-                if proven.contains(&(x, y)) {
-                    weight = weight.max(10.0);
+                let levels = scorer.levels(x, y);
+                let (rx, ry) = (
+                    &scorer.features.rows[x as usize],
+                    &scorer.features.rows[y as usize],
+                );
+                identifier |= [col::LOYALTY, col::APP_USER, col::EXTERNAL]
+                    .into_iter()
+                    .any(|c| rx[c] != 0 && rx[c] == ry[c]);
+                pairs += 1.0;
+                let guard = differ(rx, ry, &levels, birth_date_conflict);
+                businesses += f32::from(u8::from(guard == Some(Guard::Business)));
+                twins += f32::from(u8::from(guard == Some(Guard::Twins)));
+                if levels[BIRTH] != 0 {
+                    born += 1.0;
+                    conflicts += f32::from(u8::from(birth_date_conflict && levels[BIRTH] >= 4));
                 }
-                if self.policy.birth_date_conflict && edge.levels[BIRTH] >= 4 {
-                    weight -= 10.0;
-                    ages += 1;
+                for (c, level) in levels.iter().enumerate().filter(|l| *l.1 != 0) {
+                    let parts = scorer.bits(x, y, c, *level);
+                    let (sum, n) = &mut sums[c];
+                    if !CONTACTS.contains(&c) {
+                        *sum += parts;
+                        *n += 1.0;
+                    } else if *n == 0.0
+                        || parts.person - parts.unrelated > sum.person - sum.unrelated
+                    {
+                        (*sum, *n) = (parts, 1.0);
+                    }
                 }
-                twins += i32::from(edge.levels[BIRTH] == 1 && edge.levels[GIVEN] == 7);
-                sum += weight;
-                count += 1.0;
             }
         }
-        let large = all.len() > self.policy.max_cluster_size as usize;
-        if sum / count > if large { 6.0 } else { 0.0 } {
-            return None;
+        let mut total = scorer.prior;
+        for (sum, n) in sums.into_iter().filter(|s| s.1 > 0.0) {
+            total += sum * (1.0 / n);
         }
-        Some(match (twins, ages) {
-            (0, 0) if large => Guard::Size,
-            (0, 0) => Guard::Bridge,
-            (0, _) => Guard::ParentAndChild,
-            _ => Guard::Twins,
-        })
+        let business = businesses > pairs / 2.0;
+        let ages = conflicts > born / 2.0;
+        Self {
+            weight: total.weight()
+                - scorer.birth_conflict * conflicts / born.max(1.0)
+                - if business { 30.0 } else { 0.0 },
+            identifier,
+            twins: twins > 0.0,
+            ages,
+            business,
+        }
     }
 }

@@ -172,7 +172,7 @@ impl Edges {
 }
 
 /// Parts of a score, in bits (log2).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) person: f32,
     pub(crate) household: f32,
@@ -189,6 +189,26 @@ impl Parts {
     }
 }
 
+impl std::ops::AddAssign for Parts {
+    fn add_assign(&mut self, other: Self) {
+        self.person += other.person;
+        self.household += other.household;
+        self.unrelated += other.unrelated;
+    }
+}
+
+impl std::ops::Mul<f32> for Parts {
+    type Output = Self;
+
+    fn mul(self, by: f32) -> Self {
+        Self {
+            person: self.person * by,
+            household: self.household * by,
+            unrelated: self.unrelated * by,
+        }
+    }
+}
+
 pub(crate) fn probability(weight: f32) -> f32 {
     1.0 / (1.0 + (-weight).exp2())
 }
@@ -196,7 +216,10 @@ pub(crate) fn probability(weight: f32) -> f32 {
 /// Tables of a model against the features of a run.
 pub(crate) struct Scorer<'a> {
     pub(crate) features: &'a Features,
-    prior: Parts,
+    pub(crate) prior: Parts,
+    /// Bits that a conflict of birth dates weighs beyond its own: people have one. Where the data's birth dates are
+    /// often wrong it weighs nothing more.
+    pub(crate) birth_conflict: f32,
     m: [[f32; LEVELS]; COMPARISONS],
     u: [[f32; LEVELS]; COMPARISONS],
     /// log2 of the household share and of its complement.
@@ -248,6 +271,11 @@ impl<'a> Scorer<'a> {
                 household: model.lambda_household.max(1e-15).log2() as f32,
                 unrelated: unrelated.log2() as f32,
             },
+            birth_conflict: {
+                let levels = &model.comparisons[compare::BIRTH].levels;
+                let wrong: f64 = levels[3..].iter().map(|l| l.m).sum();
+                (10.0 * (1.0 - wrong / 0.05)).max(0.0) as f32
+            },
             m: bits(model.table(|l| l.m)),
             u: bits(model.table(|l| l.u)),
             share: std::array::from_fn(|c| {
@@ -281,10 +309,7 @@ impl<'a> Scorer<'a> {
         let mut total = self.prior;
         for (c, level) in levels.iter().enumerate() {
             if *level != 0 {
-                let p = self.bits(a, b, c, *level);
-                total.person += p.person;
-                total.household += p.household;
-                total.unrelated += p.unrelated;
+                total += self.bits(a, b, c, *level);
             }
         }
         total
@@ -330,6 +355,7 @@ pub fn match_shard(
         return Err(IdentityError::Shard { shard, shards });
     }
     let hubs = model.hubs();
+    let features = &*model.lexicon.resolve(features);
     let blocking = Blocking::new(features, &hubs);
     let scorer = Scorer::new(features, model);
     let touched: Option<Vec<bool>> =
@@ -340,7 +366,7 @@ pub fn match_shard(
     let is_touched = |i: u32| touched.as_ref().is_none_or(|t| t[i as usize]);
     let keep = policy.review_probability as f32;
     let mut out = Edges::default();
-    for rule in 0..RULES.len() {
+    for rule in (0..RULES.len()).filter(|r| !hubs.idle[*r]) {
         let wanted = changed_records
             .as_ref()
             .map(|records| blocking.keys_of(rule, records));
@@ -351,7 +377,7 @@ pub fn match_shard(
             out.largest_block = out.largest_block.max(block.members.len() as u64);
             out.oversized += u64::from(
                 block.members.len() > policy.max_block_size as usize
-                    && !hubs.contains(&(block.rule, block.key)),
+                    && !hubs.keys.contains(&(block.rule, block.key)),
             );
         }
         let parts: Vec<(Vec<Edge>, u64)> = blocks

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::blocking::{Block, Blocking, Hubs, RULES};
 use crate::compare::{self, COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
+use crate::lexicon::Lexicon;
 use crate::model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};
 use crate::policy::Policy;
 
@@ -24,6 +25,10 @@ const BELIEF_U: f64 = 1000.0;
 /// Records that the believed frequency counts for.
 const BELIEF_FREQUENCY: f64 = 500.0;
 const TOP_FREQUENCIES: usize = 2000;
+/// Pairs a record that no rule needs to justify.
+const FEW_PAIRS: usize = 5;
+/// Pairs that a match is worth which no earlier rule finds.
+const PAIRS_A_MATCH: f64 = 2000.0;
 const ROUNDS: usize = 4;
 const ITERATIONS: usize = 25;
 
@@ -38,16 +43,18 @@ struct Stratum {
 
 struct Sample {
     strata: Vec<Stratum>,
-    /// Patterns of pairs under the first rule that makes them, weighted up to all pairs.
-    candidates: Patterns,
+    /// Patterns of pairs under the first rule that makes them, weighted up to all pairs, by rule.
+    candidates: Vec<Patterns>,
     random: Patterns,
 }
 
 /// Trains a model on the features. Deterministic: same features, policy and seed, same model.
 #[must_use]
 pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
+    let lexicon = Lexicon::learn(features);
+    let features = &*lexicon.resolve(features);
     let used = used(features, policy);
-    let (rules, hubs) = survey(features, policy);
+    let (mut rules, hubs) = survey(features, policy);
     let sample = sample(features, &hubs, seed, &used);
     let n = features.len() as f64;
     let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
@@ -59,6 +66,7 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
         fit.settle();
     }
     let diagnostics = fit.examine(&used);
+    fit.judge(&mut rules, features.len());
     Model {
         format: MODEL_FORMAT,
         records: features.len() as u64,
@@ -68,9 +76,11 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
         comparisons: (0..COMPARISONS)
             .map(|c| fit.parameters(features, c, used[c]))
             .collect(),
+        lexicon,
         rules,
         diagnostics,
     }
+    .rounded()
 }
 
 fn used(features: &Features, policy: &Policy) -> [bool; COMPARISONS] {
@@ -99,7 +109,7 @@ fn survey(features: &Features, policy: &Policy) -> (Vec<RuleStats>, Hubs) {
             .filter(|b| b.members.len() > policy.max_block_size as usize)
             .map(|b| b.key)
             .collect();
-        hubs.extend(big.iter().map(|k| (r as u8, *k)));
+        hubs.keys.extend(big.iter().map(|k| (r as u8, *k)));
         stats.push(RuleStats {
             rule: rule.name.to_owned(),
             blocks: blocks.len() as u64,
@@ -109,6 +119,8 @@ fn survey(features: &Features, policy: &Policy) -> (Vec<RuleStats>, Hubs) {
                 .max()
                 .unwrap_or(0),
             pairs: 0,
+            matches: 0.0,
+            idle: false,
             hubs: big,
         });
     }
@@ -122,7 +134,7 @@ fn survey(features: &Features, policy: &Policy) -> (Vec<RuleStats>, Hubs) {
 
 fn size(blocking: &Blocking<'_>, block: &Block, hubs: &Hubs) -> u64 {
     let n = block.members.len() as u64;
-    if !hubs.contains(&(block.rule, block.key)) {
+    if !hubs.keys.contains(&(block.rule, block.key)) {
         return n * (n - 1) / 2;
     }
     let mut pairs = 0;
@@ -149,7 +161,7 @@ fn sample(features: &Features, hubs: &Hubs, seed: u64, used: &[bool; COMPARISONS
         }
         levels
     };
-    let mut candidates = Patterns::new();
+    let mut candidates = vec![Patterns::new(); RULES.len()];
     let mut strata = Vec::new();
     for (r, rule) in RULES.iter().enumerate() {
         let mut blocks = blocking.blocks(r, |_| true);
@@ -190,7 +202,7 @@ fn sample(features: &Features, hubs: &Hubs, seed: u64, used: &[bool; COMPARISONS
         for ((levels, first), n) in counted.into_iter().flatten() {
             *patterns.entry(levels).or_default() += n as f64;
             if first {
-                *candidates.entry(levels).or_default() += n as f64 * up;
+                *candidates[r].entry(levels).or_default() += n as f64 * up;
             }
         }
         strata.push(Stratum {
@@ -347,7 +359,7 @@ impl Fit {
                 1.0 - self.lambda[0] - self.lambda[1],
             ];
             let (mut person, mut household) = (0.1, 0.05);
-            for (levels, n) in &self.sample.candidates {
+            for (levels, n) in self.sample.candidates.iter().flatten() {
                 let p = self.posterior(levels, &[], share);
                 person += n * p[0];
                 household += n * p[1];
@@ -376,6 +388,25 @@ impl Fit {
             for (l, belief) in COMPARISON[c].u.iter().enumerate() {
                 self.u[c][l + 1] = (row[l + 1] + BELIEF_U * belief) / (total + BELIEF_U);
             }
+        }
+    }
+
+    /// Leaves out the rules that make many pairs for the matches that no rule before them finds.
+    fn judge(&self, rules: &mut [RuleStats], records: usize) {
+        let share = [
+            self.lambda[0],
+            self.lambda[1],
+            1.0 - self.lambda[0] - self.lambda[1],
+        ];
+        for (stats, patterns) in rules.iter_mut().zip(&self.sample.candidates) {
+            let pairs: f64 = patterns.values().sum();
+            stats.matches = patterns
+                .iter()
+                .map(|(levels, n)| n * self.posterior(levels, &[], share)[0])
+                .sum::<f64>()
+                .max(0.0);
+            stats.idle =
+                pairs > (FEW_PAIRS * records) as f64 && pairs > PAIRS_A_MATCH * stats.matches;
         }
     }
 
@@ -423,7 +454,11 @@ impl Fit {
 
     fn parameters(&self, features: &Features, c: usize, used: bool) -> Parameters {
         let comparison = &COMPARISON[c];
-        let (frequencies, default_frequency) = frequencies(features, c);
+        let (frequencies, default_frequency) = if SHARED.contains(&c) {
+            (shared_values(features, c), 0.0)
+        } else {
+            frequencies(features, c)
+        };
         Parameters {
             comparison: comparison.name.to_owned(),
             used,
@@ -442,6 +477,37 @@ impl Fit {
             default_frequency,
         }
     }
+}
+
+/// Comparisons whose values belong to people: what counts is how many people a value has, not how many records.
+const SHARED: [usize; 3] = [compare::EMAIL, compare::PHONE, compare::STREET];
+
+/// Values that several people use, by hash, with the share of records that are another person's: the chance that a
+/// record of somebody else has the value too. People are told apart by given name.
+fn shared_values(features: &Features, comparison: usize) -> BTreeMap<String, f64> {
+    let mut holders: Vec<(u64, u64)> = Vec::new();
+    let mut total = 0u64;
+    for row in &features.rows {
+        let term = compare::term(features, row, comparison);
+        total += u64::from(term != 0);
+        let given = compare::term(features, row, compare::GIVEN);
+        if term != 0 && given != 0 {
+            holders.push((term, given));
+        }
+    }
+    holders.sort_unstable();
+    holders.dedup();
+    let mut shared: Vec<(u64, u64)> = holders
+        .chunk_by(|a, b| a.0 == b.0)
+        .filter(|people| people.len() > 1)
+        .map(|people| (people[0].0, people.len() as u64 - 1))
+        .collect();
+    shared.sort_unstable_by_key(|(hash, n)| (std::cmp::Reverse(*n), *hash));
+    shared.truncate(TOP_FREQUENCIES);
+    shared
+        .into_iter()
+        .map(|(hash, n)| (format!("{hash:016x}"), n as f64 / total.max(1) as f64))
+        .collect()
 }
 
 /// Frequencies of the values behind full agreement, by hash: the most frequent ones, and one for the rest.

@@ -14,6 +14,8 @@ use serde::Serialize;
 pub struct Truth {
     /// Person by record id.
     pub people: HashMap<String, String>,
+    /// Household by person.
+    pub households: HashMap<String, String>,
     /// Bad rows.
     pub bad: BTreeSet<BadRow>,
     /// Orders and yen by channel and date (ISO 8601).
@@ -69,6 +71,10 @@ pub struct Score {
     pub bcubed_recall: f64,
     /// Harmonic mean of both.
     pub bcubed_f1: f64,
+    /// Of the pairs of records that the run put together, the share that are two people of one household.
+    pub pairs_in_family: f64,
+    /// Of the people, the share whose records are exactly one customer.
+    pub exact_people: f64,
     /// Bad rows planted.
     pub planted: usize,
     /// Planted rows that are not in quarantine.
@@ -93,6 +99,9 @@ impl Truth {
             let key: Vec<&str> = row[2].split('|').collect();
             let id = record_id(&row[0], &row[1], &key);
             truth.people.insert(id, row[3].to_owned());
+            truth
+                .households
+                .insert(row[3].to_owned(), row[4].to_owned());
             Ok(())
         })?;
         each(&folder.join("bad_rows.csv"), |row| {
@@ -149,6 +158,19 @@ impl Score {
         };
         let together = pairs(&mut cells.values().copied());
         let pair_precision = share(together, pairs(&mut customers.values().copied()));
+        let mut homes: HashMap<(&str, &str), u64> = HashMap::new();
+        for ((person, customer), count) in &cells {
+            let home = truth
+                .households
+                .get(*person)
+                .map_or(*person, String::as_str);
+            *homes.entry((home, customer)).or_default() += count;
+        }
+        let in_family = pairs(&mut homes.values().copied()) - together;
+        let exact = cells
+            .iter()
+            .filter(|((person, customer), n)| people[person] == **n && customers[customer] == **n)
+            .count();
         let pair_recall = share(together, pairs(&mut people.values().copied()));
         // A sorted sum, so that the last digit does not depend on the order of a map.
         let bcubed = |whole: &dyn Fn(&(&str, &str)) -> u64| -> f64 {
@@ -175,6 +197,8 @@ impl Score {
             bcubed_precision,
             bcubed_recall,
             bcubed_f1: harmonic(bcubed_precision, bcubed_recall),
+            pairs_in_family: in_family / pairs(&mut customers.values().copied()).max(1.0),
+            exact_people: share(exact as f64, people.len() as f64),
             planted: truth.bad.len(),
             quarantine_missing: truth
                 .bad
@@ -245,6 +269,18 @@ impl Score {
         ] {
             row(what, percent(value), value >= 0.9, note.to_owned());
         }
+        row(
+            "whole people",
+            percent(self.exact_people),
+            self.exact_people >= 0.8,
+            "all their records, and no other's, are one customer".to_owned(),
+        );
+        row(
+            "families mixed",
+            percent(self.pairs_in_family),
+            self.pairs_in_family < 0.01,
+            "of what was put together are two people of one household".to_owned(),
+        );
         let (missing, extra) = (self.quarantine_missing.len(), self.quarantine_extra.len());
         row(
             "quarantine",

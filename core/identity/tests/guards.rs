@@ -1,0 +1,313 @@
+//! What must not be put together, and what must: each guard with the records that make it fire.
+
+mod common;
+
+use anyhow::Result;
+use common::made::{Made, batch, id, made, town};
+use musubi_identity::{Decision, Features, Guard, Linked, Pin, Policy, link, match_shard, train};
+
+/// People of the town beside whom the records of a case live.
+const TOWN: u32 = 400;
+const HOME: &str =
+    "postal_code=530-0001; prefecture=大阪府; city=大阪市北区; town=曽根崎一丁目; block=9-9";
+
+struct Case {
+    linked: Linked,
+    /// Customer of each record of the case, in order.
+    customers: Vec<u32>,
+    ignored: u64,
+}
+
+/// Runs the engine over the town and the records of a case, which are numbered from 900.
+fn run(policy: &Policy, records: &[String]) -> Result<Case> {
+    let numbers = 900..900 + records.len() as u32;
+    let own: Vec<Made> = numbers
+        .clone()
+        .zip(records)
+        .map(|(n, r)| made(n, r))
+        .collect();
+    let features = Features::build(&[batch(&town(TOWN))?, batch(&own)?])?;
+    let model = train(&features, policy, 1);
+    let edges = [match_shard(&features, &model, policy, 0, 1, None)?];
+    let linked = link(&features, &edges, None, policy, &model);
+    let customers = numbers
+        .map(|n| linked.customer[features.index_of(&id(n)).expect("a record") as usize])
+        .collect();
+    Ok(Case {
+        linked,
+        customers,
+        ignored: features.ignored.values().sum(),
+    })
+}
+
+fn at_home(fields: &str) -> String {
+    format!("{fields}; {HOME}")
+}
+
+#[test]
+fn the_town_itself_is_told_apart() -> Result<()> {
+    let case = run(&Policy::default(), &[])?;
+    let people: std::collections::BTreeSet<u32> = (0..TOWN)
+        .map(|n| n / 5 * 2 + u32::from(n % 5 > 2))
+        .collect();
+    let found = case.linked.customer_ids.len();
+    assert!(
+        found.abs_diff(people.len()) <= 2,
+        "{found} customers of {} people",
+        people.len()
+    );
+    Ok(())
+}
+
+#[test]
+fn twins_stay_two() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            at_home("name=中島 光; birth_date=1990-04-01; phone=+819055550001"),
+            at_home("name=中島 望; birth_date=1990-04-01; phone=+819055550001"),
+        ],
+    )?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    assert!(
+        case.linked.guards[&Guard::Twins] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn parent_and_child_of_one_name_stay_two() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            at_home("name=中島 薫; birth_date=1955-02-11; phone=+819055550001"),
+            at_home("name=中島 薫; birth_date=1988-09-30; phone=+819055550001"),
+        ],
+    )?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    assert!(
+        case.linked.guards[&Guard::ParentAndChild] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn a_couple_that_shares_a_mailbox_stays_two_and_is_one_household() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            at_home("name=中島 薫; email=nakajima@musubi.jp"),
+            at_home("name=中島 静; email=nakajima@musubi.jp"),
+        ],
+    )?;
+    let [a, b] = case.customers[..] else {
+        panic!("two records")
+    };
+    assert_ne!(a, b);
+    assert!(
+        case.linked.guards[&Guard::GivenName] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    assert_eq!(
+        case.linked.household[a as usize],
+        case.linked.household[b as usize]
+    );
+    Ok(())
+}
+
+#[test]
+fn junk_contacts_join_nobody() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            "name=中島 薫; phone=+81000000000; email=test@musubi.jp".to_owned(),
+            "name=大山 静; phone=+81000000000; email=test@musubi.jp".to_owned(),
+        ],
+    )?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    assert_eq!(case.ignored, 4);
+    Ok(())
+}
+
+#[test]
+fn a_blocked_value_joins_nobody() -> Result<()> {
+    let rows = [
+        "name=中島; email=front@musubi.jp".to_owned(),
+        "name=中島; email=front@musubi.jp".to_owned(),
+    ];
+    assert_eq!(
+        run(&Policy::default(), &rows)?.customers.iter().min(),
+        run(&Policy::default(), &rows)?.customers.iter().max()
+    );
+    let mut policy = Policy {
+        match_probability: 0.999_999,
+        ..Policy::default()
+    };
+    for identifier in policy.identifiers.iter_mut().filter(|i| i.field == "email") {
+        identifier.blocked.insert("front@musubi.jp".to_owned());
+    }
+    let case = run(&policy, &rows)?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    Ok(())
+}
+
+#[test]
+fn a_company_and_a_person_on_one_phone_stay_two() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            at_home("name=株式会社中島商店; phone=+819055550001"),
+            at_home("name=中島 薫; phone=+819055550001"),
+        ],
+    )?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    assert!(
+        case.linked.guards[&Guard::Business] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn a_person_at_work_is_the_same_person() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            "name=中島 薫; phone=+819055550001; is_business=true".to_owned(),
+            "name=中島 薫; phone=+819055550001; is_business=false".to_owned(),
+        ],
+    )?;
+    assert_eq!(case.customers[0], case.customers[1]);
+    Ok(())
+}
+
+#[test]
+fn a_record_between_two_people_does_not_join_them() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            "name=中島 薫; birth_date=1955-02-11; phone=+819055550001".to_owned(),
+            "name=中島 薫; birth_date=1955-02-11; phone=+819055550001".to_owned(),
+            "phone=+819055550001; phone2=+819055550002".to_owned(),
+            "name=大山 静; birth_date=1971-08-23; phone=+819055550002".to_owned(),
+            "name=大山 静; birth_date=1971-08-23; phone=+819055550002".to_owned(),
+        ],
+    )?;
+    assert_eq!(case.customers[0], case.customers[1]);
+    assert_eq!(case.customers[3], case.customers[4]);
+    assert_ne!(case.customers[0], case.customers[3]);
+    let stopped: u64 = [Guard::Bridge, Guard::ParentAndChild, Guard::GivenName]
+        .iter()
+        .filter_map(|g| case.linked.guards.get(g))
+        .sum();
+    assert!(stopped > 0, "{:?}", case.linked.guards);
+    Ok(())
+}
+
+#[test]
+fn a_cluster_past_its_bound_needs_more_than_a_name() -> Result<()> {
+    let rows: Vec<String> = (0..8).map(|_| "name=獅子堂 冴".to_owned()).collect();
+    let loose = Policy {
+        match_probability: 0.5,
+        review_probability: 0.1,
+        ..Policy::default()
+    };
+    let all = run(&loose, &rows)?;
+    let strict = run(
+        &Policy {
+            max_cluster_size: 3,
+            ..loose
+        },
+        &rows,
+    )?;
+    let size = |case: &Case| {
+        let first = case.customers[0];
+        case.customers.iter().filter(|c| **c == first).count()
+    };
+    assert_eq!(size(&all), 8, "{:?}", all.linked.guards);
+    assert!(size(&strict) <= 3, "{:?}", strict.linked.guards);
+    assert!(
+        strict.linked.guards[&Guard::Size] > 0,
+        "{:?}",
+        strict.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn a_customer_has_no_more_cards_than_the_policy_allows() -> Result<()> {
+    let rows: Vec<String> = (0..3)
+        .map(|n| format!("name=中島 薫; birth_date=1955-02-11; phone=+819055550001; loyalty_number=29000000000{n}"))
+        .collect();
+    let mut policy = Policy::default();
+    policy.identifiers[0].max_per_customer = 2;
+    let case = run(&policy, &rows)?;
+    assert!(case.customers.iter().any(|c| *c != case.customers[0]));
+    assert!(
+        case.linked.guards[&Guard::IdentifierLimit] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn stewards_have_the_last_word() -> Result<()> {
+    let rows = [
+        "name=中島 薫; birth_date=1955-02-11; phone=+819055550001".to_owned(),
+        "name=中島 薫; birth_date=1955-02-11; phone=+819055550001".to_owned(),
+        "name=大山 静".to_owned(),
+    ];
+    let pin = |left: u32, right: u32, decision| Pin {
+        left: id(left),
+        right: id(right),
+        decision,
+    };
+    let pins = vec![
+        pin(900, 901, Decision::Never),
+        pin(901, 902, Decision::Always),
+    ];
+    let case = run(
+        &Policy {
+            pins,
+            ..Policy::default()
+        },
+        &rows,
+    )?;
+    assert_ne!(case.customers[0], case.customers[1]);
+    assert_eq!(case.customers[1], case.customers[2]);
+    assert!(
+        case.linked.guards[&Guard::Pin] > 0,
+        "{:?}",
+        case.linked.guards
+    );
+    Ok(())
+}
+
+#[test]
+fn one_name_meets_in_kanji_kana_and_letters() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            "name=石田 美咲; phone=+819055550001".to_owned(),
+            "name=石田美咲; phone=+819055550001".to_owned(),
+            "name_kana=イシダ ミサキ; phone=+819055550001".to_owned(),
+            "name=Misaki Ishida; phone=+819055550001".to_owned(),
+            "name=美咲; phone=+819055550001".to_owned(),
+            "name=石田 健太; phone=+819055550002".to_owned(),
+        ],
+    )?;
+    let first = case.customers[0];
+    assert_eq!(
+        case.customers,
+        [first, first, first, first, first, case.customers[5]]
+    );
+    assert_ne!(first, case.customers[5]);
+    Ok(())
+}
