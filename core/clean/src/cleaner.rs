@@ -316,7 +316,21 @@ impl Cleaner {
             rule: fault.rule.clone(),
             shape: None,
         };
-        quarantine.push(&fault.locator, fault.number, None, &reject, None);
+        let record = fault.content.as_ref().and_then(|c| c.record.as_deref());
+        let content = fault.content.as_ref().map(|c| {
+            let cells = c.columns.iter().map(|(name, text)| {
+                let value = (!text.is_empty()).then_some(text.as_str());
+                (name.clone(), Value::from(value))
+            });
+            Value::Object(cells.collect()).to_string()
+        });
+        quarantine.push(
+            &fault.locator,
+            fault.number,
+            record,
+            &reject,
+            content.as_deref(),
+        );
         Ok(Cleaned {
             entities: Vec::new(),
             quarantined: quarantine.finish(&self.source, &self.stream, raw_sha)?,

@@ -4,8 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use crate::mapping_row::json_text;
 use crate::problem::{Problem, Reject};
 use crate::raw::{Locator, RawBatch, RawRows};
 
@@ -103,113 +105,118 @@ impl QuarantineBuilder {
     }
 }
 
-/// The columns of a quarantined row in their order, for a CSV file: nested values as JSON text.
+/// A quarantined row as the JSON object that it was kept as.
 ///
 /// # Errors
 /// When `row_json` is no JSON object.
-pub fn columns_of(row_json: &str) -> Result<Vec<(String, Option<String>)>, Problem> {
-    let Ok(Value::Object(map)) = serde_json::from_str(row_json) else {
-        return Err(Problem::Input(format!(
+pub fn content_of(row_json: &str) -> Result<Map<String, Value>, Problem> {
+    serde_json::from_str(row_json).map_err(|_| {
+        Problem::Input(format!(
             "a quarantined row is no JSON object ({}): it cannot be exported",
             crate::problem::shape(row_json)
-        )));
-    };
-    Ok(map
-        .into_iter()
-        .map(|(name, value)| {
-            (
-                name,
-                crate::mapping_row::json_text(&value).map(|t| t.into_owned()),
-            )
-        })
-        .collect())
-}
-
-/// A row that somebody has edited.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EditedRow {
-    /// The locator it was quarantined with, in its text form.
-    pub locator: String,
-    /// Its number in its object.
-    pub row: u64,
-    /// Its columns as edited; an empty cell is `None`.
-    pub columns: Vec<(String, Option<String>)>,
-}
-
-/// Turns edited rows into a raw batch with the locators they had. `nested` is for streams of JSON: there a
-/// cell that holds JSON text (an object, array, number or flag) becomes that value again.
-///
-/// # Errors
-/// When a locator cannot be read.
-pub fn edited_batch(
-    record: Option<Arc<str>>,
-    nested: bool,
-    rows: &[EditedRow],
-) -> Result<RawBatch, Problem> {
-    let locators = rows
-        .iter()
-        .map(|row| {
-            row.locator.parse().map_err(|()| {
-                Problem::Input(format!(
-                    "row {}: its locator ({}) cannot be read: leave the locator column as it was exported",
-                    row.row,
-                    crate::problem::shape(&row.locator)
-                ))
-            })
-        })
-        .collect::<Result<Vec<Locator>, _>>()?;
-    let numbers = rows.iter().map(|row| row.row).collect();
-    let rows = if nested {
-        RawRows::Json(rows.iter().map(nested_row).collect())
-    } else {
-        RawRows::Columns(flat_rows(rows)?)
-    };
-    Ok(RawBatch {
-        record,
-        rows,
-        locators,
-        numbers,
+        ))
     })
 }
 
-fn nested_row(row: &EditedRow) -> Value {
-    let cell = |text: &Option<String>| match text {
-        None => Value::Null,
-        Some(text) => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str())),
-    };
-    Value::Object(
-        row.columns
-            .iter()
-            .map(|(name, text)| (name.clone(), cell(text)))
-            .collect(),
-    )
+/// The text of a value of such a row, as a cell: nested values as JSON.
+#[must_use]
+pub fn cell(value: &Value) -> Option<String> {
+    json_text(value).map(std::borrow::Cow::into_owned)
 }
 
-fn flat_rows(rows: &[EditedRow]) -> Result<RecordBatch, Problem> {
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in rows.iter().flat_map(|row| &row.columns) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    let columns: Vec<ArrayRef> = names
-        .iter()
-        .map(|name| {
-            let cells = rows.iter().map(|row| {
-                let found = row.columns.iter().find(|(n, _)| n == name);
-                found.and_then(|(_, text)| text.as_deref())
-            });
-            Arc::new(cells.collect::<StringArray>()) as ArrayRef
+/// A row as somebody corrected it. It stands in for the row of the source that has its locator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EditedRow {
+    /// SHA-256 (hex) of the raw object that it corrects.
+    pub raw: String,
+    /// Where the row stands in it, in text form.
+    pub locator: String,
+    /// Its number in the object, from 1.
+    pub row: u64,
+    /// Its record type, for formats that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Whether the stream's rows are nested (JSON) or flat.
+    pub nested: bool,
+    /// The whole row as it is now.
+    pub content: Map<String, Value>,
+    /// Names of the columns that are other than in the source.
+    pub changed: Vec<String>,
+}
+
+impl EditedRow {
+    /// The row as a decoder would hand it on.
+    ///
+    /// # Errors
+    /// When its locator cannot be read.
+    pub fn batch(&self) -> Result<RawBatch, Problem> {
+        let locator = self.locator.parse().map_err(|()| {
+            Problem::Input(format!(
+                "row {}: its locator ({}) cannot be read",
+                self.row,
+                crate::problem::shape(&self.locator)
+            ))
+        })?;
+        let rows = if self.nested {
+            RawRows::Json(vec![Value::Object(self.content.clone())])
+        } else {
+            RawRows::Columns(flat(&self.content)?)
+        };
+        Ok(RawBatch {
+            record: self.record.as_deref().map(Arc::from),
+            rows,
+            locators: vec![locator],
+            numbers: vec![self.row],
         })
+    }
+}
+
+/// A row with the cells that somebody gave it, and which columns changed. A cell that says what stood there keeps
+/// the value's type; in a nested row another cell that is JSON (an object, array, number or flag) becomes
+/// that value, and any other cell a text.
+#[must_use]
+pub fn edit(
+    original: &Map<String, Value>,
+    cells: &[(String, Option<String>)],
+    nested: bool,
+) -> (Map<String, Value>, Vec<String>) {
+    let mut content = original.clone();
+    let mut changed = Vec::new();
+    for (name, cell) in cells {
+        let before = original.get(name).and_then(json_text);
+        let blank = |text: Option<&str>| text.is_none_or(str::is_empty);
+        let same = before.as_deref() == cell.as_deref()
+            || (blank(before.as_deref()) && blank(cell.as_deref()));
+        if same {
+            continue;
+        }
+        let value = match cell {
+            None => Value::Null,
+            Some(text) if nested => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()))
+            }
+            Some(text) => Value::from(text.as_str()),
+        };
+        changed.push(name.clone());
+        content.insert(name.clone(), value);
+    }
+    (content, changed)
+}
+
+fn flat(content: &Map<String, Value>) -> Result<RecordBatch, Problem> {
+    let fields: Vec<Field> = content
+        .keys()
+        .map(|name| Field::new(name, DataType::Utf8, true))
         .collect();
-    let fields: Vec<Field> = names
-        .iter()
-        .map(|name| Field::new(*name, DataType::Utf8, true))
+    let columns = content
+        .values()
+        .map(|value| Arc::new(StringArray::from_iter([json_text(value)])) as ArrayRef)
         .collect();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(
         |error| Problem::Arrow {
-            what: "edited rows".into(),
+            what: "an edited row".into(),
             message: error.to_string(),
         },
     )

@@ -17,6 +17,22 @@ pub struct RawBatch {
     pub numbers: Vec<u64>,
 }
 
+impl RawBatch {
+    /// Some of the rows.
+    #[must_use]
+    pub fn part(&self, rows: std::ops::Range<usize>) -> Self {
+        Self {
+            record: self.record.clone(),
+            locators: self.locators[rows.clone()].to_vec(),
+            numbers: self.numbers[rows.clone()].to_vec(),
+            rows: match &self.rows {
+                RawRows::Columns(batch) => RawRows::Columns(batch.slice(rows.start, rows.len())),
+                RawRows::Json(values) => RawRows::Json(values[rows].to_vec()),
+            },
+        }
+    }
+}
+
 /// Raw rows in one of two shapes.
 #[derive(Clone, Debug)]
 pub enum RawRows {
@@ -58,6 +74,17 @@ pub struct RawFault {
     pub field: Option<String>,
     /// The rule that was broken, in words, without any value of the row.
     pub rule: String,
+    /// The row's columns, where it could be read and is refused for another reason.
+    pub content: Option<FaultContent>,
+}
+
+/// A row that could be read.
+#[derive(Clone, Debug)]
+pub struct FaultContent {
+    /// Its record type, for formats that have them.
+    pub record: Option<Arc<str>>,
+    /// Its columns.
+    pub columns: Vec<(String, String)>,
 }
 
 /// Where a row stands in its raw object. Its text form is stable: `bytes=120-233`, `zip=a.csv;bytes=0-90`,

@@ -3,8 +3,12 @@
 mod crds;
 mod demo;
 mod output;
+mod quarantine;
+mod replay;
 mod run;
 mod stage;
+mod target;
+mod trace;
 mod validate;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -31,8 +35,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Quarantine(quarantine::Args),
+    Replay(replay::Args),
     Run(run::Args),
     Stage(stage::Args),
+    Trace(trace::Args),
     Validate(validate::Args),
     Crds(crds::Args),
     /// Print the reference of all kinds, fields and entities, as Markdown.
@@ -51,8 +58,11 @@ enum Command {
 pub async fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Quarantine(args) => quarantine::run(args).await,
+        Command::Replay(args) => replay::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Stage(args) => stage::run(args).await,
+        Command::Trace(args) => trace::run(args).await,
         Command::Validate(args) => validate::run(&args),
         Command::Crds(args) => crds::definitions(&args),
         Command::Reference => Ok(crds::page()),

@@ -52,3 +52,9 @@ pub(super) fn table(header: &[&str], texts: usize) -> Table {
     }));
     table
 }
+
+/// A count for a table.
+pub(super) fn number(n: u64) -> Cell {
+    let text = crate::report::grouped(i64::try_from(n).unwrap_or(i64::MAX));
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}

@@ -90,12 +90,20 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) if error.downcast_ref::<RunRefused>().is_some() => {
-            eprintln!("error: {error:#}");
-            Ok(ExitCode::from(u8::try_from(EXIT_RUN_FAILED)?))
-        }
-        Err(error) => Err(error),
+        Err(error) => refused(error),
     }
+}
+
+/// The exit code of a run that can never succeed; any other error as it is.
+///
+/// # Errors
+/// The error, unless it is a refusal.
+pub(super) fn refused(error: anyhow::Error) -> Result<ExitCode> {
+    if error.downcast_ref::<RunRefused>().is_none() {
+        return Err(error);
+    }
+    eprintln!("error: {error:#}");
+    Ok(ExitCode::from(u8::try_from(EXIT_RUN_FAILED)?))
 }
 
 /// Runs a resolved run to its end; goes on with the one that is open in its lake when that is the same.

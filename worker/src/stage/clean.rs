@@ -25,11 +25,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Context, Outcome,
+    edits::{Edited, Edits},
     files::{self, File, Files},
     ingest::Ingested,
     plan::Plan,
 };
-use crate::source::decode::{Decoded, decode};
+use crate::source::decode::Decoded;
 
 /// What cleaning made of one raw object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,8 @@ pub struct RowCounts {
     pub quarantined: u64,
     /// Headers, trailers, comments, blank lines.
     pub structural: u64,
+    /// Rows, among the accepted and the quarantined, that somebody corrected.
+    pub edited: u64,
     /// Sum of the hashes of the data rows that came in, modulo 2^64.
     pub hash_in: u64,
     /// Sum of the hashes of the accepted and the quarantined rows.
@@ -96,11 +99,13 @@ impl RowCounts {
         self.hash_out = self.hash_out.wrapping_add(out);
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds the rows of another object.
+    pub fn add(&mut self, other: &Self) {
         self.total += other.total;
         self.accepted += other.accepted;
         self.quarantined += other.quarantined;
         self.structural += other.structural;
+        self.edited += other.edited;
         self.hash_in = self.hash_in.wrapping_add(other.hash_in);
         self.hash_out = self.hash_out.wrapping_add(other.hash_out);
     }
@@ -196,6 +201,7 @@ fn outcome(reused: bool, done: &Shard) -> Outcome {
         ("accepted", rows.accepted),
         ("quarantined", rows.quarantined),
         ("structural", rows.structural),
+        ("edited", rows.edited),
     ];
     Outcome::new(reused, counts)
 }
@@ -204,7 +210,8 @@ fn outcome(reused: bool, done: &Shard) -> Outcome {
 pub(crate) async fn files_after_ingest(context: &Context, plan: &Plan) -> Result<Files> {
     let ingested: Vec<Ingested> = context.all(Stage::Ingest, plan.source_shards).await?;
     let taken = ingested.into_iter().flat_map(|i| i.files).collect();
-    Ok(plan.files(context).await?.with(&context.run, taken))
+    let files = plan.files(context).await?.with(&context.run, taken);
+    Ok(files.corrected(&plan.edits))
 }
 
 /// What earlier runs cleaned and is still wanted, by clean key.
@@ -236,24 +243,33 @@ async fn read_present(context: &Context, plan: &Plan) -> Result<Arc<Present>> {
     {
         known.extend(shard.cleaned.into_iter().map(|c| (c.key.clone(), c)));
     }
-    let (mut active, mut keys) = (Vec::new(), CleanKeys::default());
-    for file in files.active() {
-        let Some(key) = keys.of(context, file) else {
-            continue;
-        };
-        let cleaned = known
-            .get(&key)
-            .with_context(|| format!("{} was not cleaned", file.path))?
-            .clone();
-        active.push(Active {
-            file: file.clone(),
-            cleaned,
-        });
-    }
-    Ok(Arc::new(Present { files, active }))
+    Ok(Arc::new(Present::of(context, files, &known)?))
 }
 
 impl Present {
+    /// The active files with their clean rows, which are among those `known`.
+    pub(crate) fn of(
+        context: &Context,
+        files: Files,
+        known: &BTreeMap<String, Cleaned>,
+    ) -> Result<Self> {
+        let (mut active, mut keys) = (Vec::new(), CleanKeys::default());
+        for file in files.active() {
+            let Some(key) = keys.of(context, file) else {
+                continue;
+            };
+            let cleaned = known
+                .get(&key)
+                .with_context(|| format!("{} was not cleaned", file.path))?
+                .clone();
+            active.push(Active {
+                file: file.clone(),
+                cleaned,
+            });
+        }
+        Ok(Self { files, active })
+    }
+
     /// The index of clean files that the next run starts from.
     #[must_use]
     pub fn index(&self) -> BTreeMap<&str, &Cleaned> {
@@ -266,17 +282,17 @@ impl Present {
 
 /// Hashes of what clean rows depend on, but for look-ups. What a stream adds to it is hashed once.
 #[derive(Default)]
-struct CleanKeys(BTreeMap<(String, String), Option<String>>);
+pub(super) struct CleanKeys(BTreeMap<(String, String), Option<String>>);
 
 impl CleanKeys {
     /// The key of a file; `None` for files that make no entities.
-    fn of(&mut self, context: &Context, file: &File) -> Option<String> {
+    pub(super) fn of(&mut self, context: &Context, file: &File) -> Option<String> {
         let stream = (file.source.clone(), file.stream.clone());
         let rules = self
             .0
             .entry(stream)
             .or_insert_with_key(|(source, stream)| rules(context, source, stream));
-        let all = format!("{}\n{}\n{}", file.sha256, file.source, rules.as_ref()?);
+        let all = format!("{}\n{}\n{}", content(file), file.source, rules.as_ref()?);
         Some(hex::encode(&Sha256::digest(all)[..16]))
     }
 }
@@ -296,7 +312,7 @@ fn lookup_files(context: &Context, files: &Files, source: &str, stream: &str) ->
     let mut hash = Sha256::new();
     for lookup in &stream.lookups {
         for file in files.of(source, &lookup.stream) {
-            hash.update(&file.sha256);
+            hash.update(content(file));
         }
         hash.update(";");
     }
@@ -360,12 +376,19 @@ async fn remember_lookups(
     })
 }
 
+/// What a file's rows are: its bytes, and the corrections of them.
+fn content(file: &File) -> String {
+    [std::slice::from_ref(&file.sha256), &file.edits]
+        .concat()
+        .join("+")
+}
+
 /// Look-ups of streams, built once for a shard.
 #[derive(Default)]
-struct LookupCache(BTreeMap<(String, String), Lookups>);
+pub(crate) struct LookupCache(BTreeMap<(String, String), Lookups>);
 
 impl LookupCache {
-    async fn get(
+    pub(crate) async fn get(
         &mut self,
         context: &Context,
         files: &Files,
@@ -384,11 +407,12 @@ impl LookupCache {
                 .with_context(|| format!("look-up: there is no stream {name}"))?;
             for file in files.of(source, &name) {
                 let bytes = context.store.get(&file.raw).await?;
-                decode(
+                let edits = Edits::of(&context.store, file).await?;
+                edits.decode(
                     target,
                     &file.path,
                     std::io::Cursor::new(bytes),
-                    &mut |decoded| {
+                    &mut |decoded, _| {
                         if let Decoded::Rows(batch) = decoded {
                             lookups.feed(&name, &batch);
                         }
@@ -424,10 +448,11 @@ async fn clean_file(
         .await?;
     let cleaner = Cleaner::new(&file.source, spec, &stream, found.clone())?;
     let bytes = context.store.get(&file.raw).await?;
+    let edits = Edits::of(&context.store, file).await?;
     let (sender, mut receiver) = mpsc::channel::<Message>(8);
     let (path, sha) = (file.path.clone(), file.sha256.clone());
     let decoding = tokio::task::spawn_blocking(move || {
-        decode_all(&cleaner, &stream, &path, &sha, bytes, &sender)
+        decode_all(&cleaner, &stream, &edits, &path, &sha, bytes, &sender)
     });
     let mut writer = Writer::new(context, key);
     while let Some(message) = receiver.recv().await {
@@ -459,6 +484,7 @@ type Decided = (RowCounts, BTreeMap<String, u64>, Vec<String>);
 fn decode_all(
     cleaner: &Cleaner,
     stream: &musubi_api::source::Stream,
+    edits: &Edits,
     name: &str,
     sha: &str,
     bytes: bytes::Bytes,
@@ -467,7 +493,9 @@ fn decode_all(
     let mut rows = RowCounts::default();
     let mut reasons = BTreeMap::new();
     let mut state = cleaner.start_file();
-    decode(stream, name, std::io::Cursor::new(bytes), &mut |decoded| {
+    let input = std::io::Cursor::new(bytes);
+    edits.decode(stream, name, input, &mut |decoded, edited| {
+        rows.edited += u64::from(edited == Edited::Yes);
         let cleaned = match decoded {
             Decoded::Structural(n) => {
                 rows.total += n;
@@ -489,11 +517,17 @@ fn decode_all(
         }
         send(out, cleaned)
     })?;
-    let drift = state
+    let mut drift: Vec<String> = state
         .drift()
         .iter()
         .map(|d| format!("{:?} column {}", d.kind, d.column))
         .collect();
+    let lost = edits.len() as u64 - rows.edited;
+    if lost > 0 {
+        drift.push(format!(
+            "{lost} corrections are of rows that the file no longer has under the present format"
+        ));
+    }
     Ok((rows, reasons, drift))
 }
 

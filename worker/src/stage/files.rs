@@ -14,6 +14,8 @@ use musubi_api::{
 use musubi_lake::{Store, manifest};
 use serde::{Deserialize, Serialize};
 
+use super::edits::EditSet;
+
 /// A raw object, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -40,9 +42,18 @@ pub struct File {
     /// For reads of a table: the largest cursor seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bookmark: Option<String>,
+    /// The instant that the run which took it spoke for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<jiff::Timestamp>,
+    /// The run that took it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run: String,
     /// Whether a later file has taken its place.
     #[serde(default)]
     pub superseded: bool,
+    /// Paths of the corrections of its rows, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<String>,
 }
 
 /// All files that were ever taken, in the order in which their rows count: the later wins.
@@ -112,6 +123,20 @@ impl Files {
             let outdated =
                 is_snapshot(stream) && last_of_stream.get(&(path.0, path.1)) != Some(&at);
             file.superseded = replaced || outdated;
+        }
+        self
+    }
+}
+
+impl Files {
+    /// Says of each file which corrections of its rows there are.
+    #[must_use]
+    pub fn corrected(mut self, edits: &[EditSet]) -> Self {
+        for file in &mut self.0 {
+            let of_file = edits.iter().filter(|e| {
+                e.source == file.source && e.stream == file.stream && e.raws.contains(&file.sha256)
+            });
+            file.edits = of_file.map(|e| e.path.clone()).collect();
         }
         self
     }

@@ -93,7 +93,10 @@ async fn take(context: &Context, split: &Split, version: u64) -> Result<File> {
         raw: raw.clone(),
         taken: version,
         bookmark: fetched.bookmark.clone(),
+        arrived: Some(context.run.as_of),
+        run: context.run.uid.clone(),
         superseded: false,
+        edits: Vec::new(),
     };
     remember_origin(context, &file).await?;
     Ok(file)
@@ -102,13 +105,10 @@ async fn take(context: &Context, split: &Split, version: u64) -> Result<File> {
 /// Writes where the bytes came from beside them, so that everything can be rebuilt from raw alone.
 async fn remember_origin(context: &Context, file: &File) -> Result<()> {
     let body = manifest::encode(&file.raw, file)?;
-    let name =
-        hex::encode(&Sha256::digest(format!("{}\n{}\n{}", file.path, file.tag, file.taken))[..8]);
-    match context
-        .store
-        .create(&format!("{}.origins/{name}.json", file.raw), body)
-        .await
-    {
+    let what = format!("{}\n{}\n{}\n{}", file.path, file.tag, file.taken, file.run);
+    let name = hex::encode(&Sha256::digest(what)[..8]);
+    let path = format!("{}.origins/{name}.json", file.raw);
+    match context.store.create(&path, body).await {
         Ok(()) | Err(Error::AlreadyExists { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

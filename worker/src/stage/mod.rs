@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod attach;
 pub mod clean;
 pub mod curate;
+pub mod edits;
 pub mod files;
 mod gates;
 mod gather;
@@ -20,6 +21,7 @@ pub mod runner;
 pub mod tables;
 pub mod train;
 mod versions;
+pub mod view;
 
 use std::{collections::BTreeMap, sync::Arc};
 

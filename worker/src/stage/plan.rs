@@ -7,7 +7,12 @@ use musubi_api::{run::Stage, source::Stream};
 use musubi_lake::pointer;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Outcome, files::Files, publish};
+use super::{
+    Context, Outcome,
+    edits::{self, EditSet},
+    files::Files,
+    publish, view,
+};
 use crate::source::{self, SourceObject};
 
 /// What a run starts from and what it has to take.
@@ -20,6 +25,9 @@ pub struct Plan {
     pub state: BTreeMap<String, String>,
     /// What to take.
     pub splits: Vec<Split>,
+    /// Corrections of quarantined rows, all that there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edits: Vec<EditSet>,
     /// Shards of ingest and clean.
     pub source_shards: u32,
     /// Shards of match, attach and curate.
@@ -88,6 +96,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         base,
         state,
         splits: Vec::new(),
+        edits: edits::all(&context.store, run).await?,
         source_shards: 1,
         slot_shards: 1,
     };
@@ -104,6 +113,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         }
     }
     widen(context, &mut plan, &known);
+    view::remember(context).await?;
     let plan = context.commit(Stage::Plan, 0, plan).await?;
     Ok(outcome(false, &plan))
 }

@@ -8,7 +8,7 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use musubi_api::source::CsvFormat;
-use musubi_clean::raw::{Locator, RawBatch, RawFault, RawRows};
+use musubi_clean::raw::{FaultContent, Locator, RawBatch, RawFault, RawRows};
 
 use super::{BATCH, Decoded, Sink, text};
 
@@ -86,6 +86,7 @@ pub(super) fn fault(code: &'static str, rule: String, locator: Locator, number: 
         code,
         field: None,
         rule,
+        content: None,
     })
 }
 
@@ -137,6 +138,16 @@ impl Rows {
             locators: Vec::new(),
             numbers: Vec::new(),
         }
+    }
+
+    /// A row of these columns that is refused for a reason beyond itself.
+    pub(super) fn refused(&self, fields: Vec<String>, mut fault: RawFault) -> Decoded {
+        let names = self.schema.fields().iter().map(|f| f.name().clone());
+        fault.content = Some(FaultContent {
+            record: self.record.clone(),
+            columns: names.zip(fields).collect(),
+        });
+        Decoded::Fault(fault)
     }
 
     pub(super) fn width(&self) -> usize {

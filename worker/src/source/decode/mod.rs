@@ -5,6 +5,7 @@ mod excel;
 mod fixed;
 mod json;
 mod parquet;
+mod place;
 mod records;
 mod text;
 
@@ -16,6 +17,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use musubi_api::source::{Compression, Format, Stream};
 use musubi_clean::raw::{RawBatch, RawFault};
+
+pub use place::{Found, find};
 
 /// What a decoder found.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io::Read, sync::Arc};
 
 use anyhow::Result;
 use musubi_api::source::{RecordRole, RecordType, RecordsFormat};
-use musubi_clean::raw::Locator;
+use musubi_clean::raw::{Locator, RawFault};
 use rust_decimal::Decimal;
 
 use super::{
@@ -214,7 +214,17 @@ impl<'a> Reader<'a> {
     ) -> Result<()> {
         for held in std::mem::take(&mut self.held) {
             match &broken {
-                Some((code, rule)) => sink(fault(code, rule.clone(), held.locator, held.number))?,
+                Some((code, rule)) => {
+                    let fault = RawFault {
+                        number: held.number,
+                        locator: held.locator,
+                        code,
+                        field: None,
+                        rule: rule.clone(),
+                        content: None,
+                    };
+                    sink(self.rows[held.kind].refused(held.fields, fault))?;
+                }
                 None => {
                     let rows = &mut self.rows[held.kind];
                     rows.push(held.fields.into_iter(), held.locator, held.number);

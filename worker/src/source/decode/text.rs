@@ -53,13 +53,7 @@ impl<'a> Records<'a> {
     ) -> Result<Self> {
         let mut sample = Vec::new();
         Read::take(&mut *input, SAMPLE).read_to_end(&mut sample)?;
-        let (encoding, mark) = match encoding_rs::Encoding::for_bom(&sample) {
-            Some((encoding, mark)) if declared == Encoding::Auto || encoding != UTF_8 => {
-                (encoding, mark)
-            }
-            Some((_, mark)) if declared == Encoding::Utf8 => (UTF_8, mark),
-            _ => (detect(declared, &sample), 0),
-        };
+        let (encoding, mark) = encoding_of(declared, &sample);
         let whole: Box<dyn Read + 'a> = Box::new(Cursor::new(sample).chain(input));
         let mut input = BufReader::with_capacity(64 << 10, whole);
         std::io::copy(&mut input.by_ref().take(mark as u64), &mut std::io::sink())?;
@@ -271,6 +265,23 @@ impl Scan {
         }
         self.lines += 1;
     }
+}
+
+/// The encoding of a file, and how many bytes its mark has.
+fn encoding_of(declared: Encoding, sample: &[u8]) -> (&'static encoding_rs::Encoding, usize) {
+    match encoding_rs::Encoding::for_bom(sample) {
+        Some((encoding, mark)) if declared == Encoding::Auto || encoding != UTF_8 => {
+            (encoding, mark)
+        }
+        Some((_, mark)) if declared == Encoding::Utf8 => (UTF_8, mark),
+        _ => (detect(declared, sample), 0),
+    }
+}
+
+/// Some bytes of a file as text; what is no character becomes a replacement character.
+pub(super) fn lossy(declared: Encoding, sample: &[u8], bytes: &[u8]) -> String {
+    let (encoding, _) = encoding_of(declared, sample);
+    encoding.decode_without_bom_handling(bytes).0.into_owned()
 }
 
 fn detect(declared: Encoding, sample: &[u8]) -> &'static encoding_rs::Encoding {

@@ -1,0 +1,329 @@
+//! `musubi quarantine`: rows that were set aside: list them, export them to CSV, hand them in corrected.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::{
+    output::{self, Output},
+    target::Target,
+};
+use crate::{
+    quarantine::{self, Filter, Listing, Outcome, Wrong},
+    report::grouped,
+    stage::view::View,
+};
+
+/// Look at rows that were set aside, export them to CSV, and hand them in corrected.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  musubi quarantine list\n  musubi quarantine export --source pos --to bad.csv\n  musubi quarantine replay -f bad.csv --run"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(List),
+    Export(Export),
+    Replay(Replay),
+}
+
+/// Which rows are meant.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Rows of this source only.
+    #[arg(long)]
+    source: Option<String>,
+    /// Rows of this stream only.
+    #[arg(long)]
+    stream: Option<String>,
+    /// Rows with this reason code only.
+    #[arg(long, value_name = "CODE")]
+    reason: Option<String>,
+}
+
+impl From<Which> for Filter {
+    fn from(which: Which) -> Self {
+        Self {
+            source: which.source,
+            stream: which.stream,
+            reason: which.reason,
+        }
+    }
+}
+
+/// Count what is in quarantine by source, stream, reason and rule.
+///
+/// The last run is looked at, whether it was published or refused.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  musubi quarantine list\n  musubi quarantine list -f examples/bento --source pos\n  musubi quarantine list --reason invalid_type -o json"
+)]
+struct List {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    which: Which,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Write the rows in quarantine to CSV files, to be corrected in any editor or spreadsheet.
+///
+/// Each row comes with what is wrong with it in columns that begin with musubi_. Correct the other columns, delete
+/// the rows that are to stay in quarantine, and hand the file in with `musubi quarantine replay`. Leave musubi_id as
+/// it is. A row that could not be read at all shows what stands there in musubi_text, and its columns are empty.
+/// The files hold values of persons: keep them where such values may be.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  musubi quarantine export --source pos --stream sales --to bad.csv\n  musubi quarantine export -f examples/bento --to corrections/      a file a stream\n  musubi quarantine export --stream sales > bad.csv"
+)]
+struct Export {
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    which: Which,
+    /// A file (*.csv) when the rows are of one stream, or a folder for a file a stream; standard output by default.
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+}
+
+/// Hand in corrected rows.
+///
+/// Each row is held against the rules at once. Those that hold are kept in the lake as raw data and are taken by the
+/// next run; those that do not are named with the reason. Handing in the same file twice changes nothing. The exit
+/// code is 1 when a row is still wrong.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  musubi quarantine replay -f bad.csv\n  musubi quarantine replay -f examples/bento -f corrections/pos.sales.csv --run\n  musubi quarantine replay -f bad.csv -o json"
+)]
+struct Replay {
+    /// The corrected CSV files are given with -f too.
+    #[command(flatten)]
+    target: Target,
+    /// Run the pipeline at once.
+    #[arg(long)]
+    run: bool,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the lake cannot be read, or a file cannot be read or written.
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    match args.command {
+        Command::List(args) => {
+            let view = View::latest(&args.target.open()?).await?;
+            let found = quarantine::list(&view, &args.which.into()).await?;
+            args.output.print(&found, listing)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Export(args) => export(args).await,
+        Command::Replay(args) => replay(args).await,
+    }
+}
+
+fn listing(found: &Listing) -> String {
+    let state = match found.version {
+        Some(version) => format!("published as version {version}"),
+        None => "which is not published".to_owned(),
+    };
+    let mut lines = vec![format!("Quarantine of run {}, {state}", found.run)];
+    if !found.groups.is_empty() {
+        let header = [
+            "source",
+            "stream",
+            "reason",
+            "field",
+            "rule",
+            "rows",
+            "corrected",
+        ];
+        let mut table = output::table(&header, 5);
+        for group in &found.groups {
+            table.add_row(vec![
+                comfy_table::Cell::new(&group.source),
+                comfy_table::Cell::new(&group.stream),
+                comfy_table::Cell::new(&group.reason),
+                comfy_table::Cell::new(group.field.as_deref().unwrap_or_default()),
+                comfy_table::Cell::new(&group.rule),
+                output::number(group.rows),
+                output::number(group.corrected),
+            ]);
+        }
+        lines.push(table.to_string());
+    }
+    let rows = &found.rows;
+    lines.push(format!(
+        "{} rows = {} accepted + {} quarantined + {} structural ({} of them corrected): {}",
+        count(rows.total),
+        count(rows.accepted),
+        count(rows.quarantined),
+        count(rows.structural),
+        count(rows.edited),
+        if rows.holds {
+            "every row is accounted for"
+        } else {
+            "rows are missing; this is a defect of musubi"
+        }
+    ));
+    if !found.groups.is_empty() {
+        lines.push("`musubi quarantine export --to FOLDER` writes them out to be corrected".into());
+    }
+    lines.join("\n")
+}
+
+fn count(n: u64) -> String {
+    grouped(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+async fn export(args: Export) -> Result<ExitCode> {
+    let view = View::latest(&args.target.open()?).await?;
+    let filter: Filter = args.which.into();
+    let to = args.to;
+    let mut taken = false;
+    let written = quarantine::export(&view, &filter, |source, stream| {
+        let one_file = to.as_deref().is_none_or(is_csv);
+        if one_file && std::mem::replace(&mut taken, true) {
+            bail!(
+                "several streams have rows in quarantine and each needs a file of its own: give a folder with --to, \
+                 or choose with --source and --stream"
+            );
+        }
+        let Some(to) = &to else {
+            let out: Box<dyn Write> = Box::new(std::io::stdout());
+            return Ok((out, "standard output".to_owned()));
+        };
+        let path = if is_csv(to) {
+            to.clone()
+        } else {
+            fs::create_dir_all(to).with_context(|| format!("make folder {}", to.display()))?;
+            to.join(format!("{source}.{stream}.csv"))
+        };
+        let file = fs::File::create(&path).with_context(|| format!("write {}", path.display()))?;
+        let out: Box<dyn Write> = Box::new(std::io::BufWriter::new(file));
+        Ok((out, path.display().to_string()))
+    })
+    .await?;
+    if written.is_empty() {
+        eprintln!("nothing is in quarantine");
+    }
+    for one in &written {
+        eprintln!(
+            "{} rows of {}/{} are in {}; correct them and hand them in with `musubi quarantine replay -f {}`",
+            count(one.rows),
+            one.source,
+            one.stream,
+            one.path,
+            one.path
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_csv(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("csv"))
+}
+
+/// What became of corrected rows, after the run when there was one.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    #[serde(flatten)]
+    outcome: Outcome,
+    /// The version that was published with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+}
+
+async fn replay(mut args: Replay) -> Result<ExitCode> {
+    let files = args.target.take_csv();
+    if files.is_empty() {
+        bail!("give the corrected files with -f: `musubi quarantine replay -f bad.csv`");
+    }
+    let (run, secrets) = args.target.resolve()?;
+    let context = crate::stage::Context::open(run.clone(), secrets.clone())?;
+    let view = View::latest(&context).await?;
+    let mut outcome = quarantine::replay(&context, &view, &files).await?;
+    let mut version = None;
+    if args.run {
+        let json = args.output != Output::Table;
+        match super::run::execute(run, secrets, None, json).await {
+            Ok(summary) => version = summary.version,
+            Err(error) => {
+                let report = Report { outcome, version };
+                args.output.print(&report, handed_in)?;
+                return super::run::refused(error);
+            }
+        }
+        let view = View::latest(&context).await?;
+        let again = quarantine::still_wrong(&view, &outcome.kept).await?;
+        outcome.wrong.extend(again);
+    }
+    let report = Report { outcome, version };
+    args.output.print(&report, handed_in)?;
+    Ok(ExitCode::from(u8::from(!report.outcome.wrong.is_empty())))
+}
+
+fn handed_in(report: &Report) -> String {
+    let outcome = &report.outcome;
+    let mut lines = Vec::new();
+    for kept in &outcome.kept {
+        lines.push(format!(
+            "{} rows of {}/{} are corrected: {}",
+            count(kept.ids.len() as u64),
+            kept.source,
+            kept.stream,
+            kept.path
+        ));
+    }
+    if outcome.unchanged > 0 {
+        lines.push(format!(
+            "{} rows had been handed in just so before",
+            count(outcome.unchanged)
+        ));
+    }
+    if outcome.replaced > 0 {
+        lines.push(format!(
+            "{} rows are in no file of the lake any more: there is nothing to correct",
+            count(outcome.replaced)
+        ));
+    }
+    if !outcome.wrong.is_empty() {
+        lines.push(format!(
+            "{} rows are still wrong:",
+            count(outcome.wrong.len() as u64)
+        ));
+        lines.push(wrong(&outcome.wrong).to_string());
+    }
+    lines.push(match report.version {
+        Some(version) => format!("published as version {version}"),
+        None if outcome.kept.is_empty() => "nothing is to be done".to_owned(),
+        None => "the next `musubi run` takes them".to_owned(),
+    });
+    lines.join("\n")
+}
+
+fn wrong(rows: &[Wrong]) -> comfy_table::Table {
+    let mut table = output::table(&["place", "id", "reason", "field", "rule"], 5);
+    for row in rows {
+        let field = row.field.as_deref().unwrap_or_default();
+        table.add_row([&row.place, &row.id, &row.reason, field, &row.rule]);
+    }
+    table
+}

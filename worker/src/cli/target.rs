@@ -1,0 +1,51 @@
+//! Which pipeline a command is about, and its lake.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use musubi_api::{run::Run, secrets::Secrets};
+
+use crate::stage::Context;
+
+/// The resources of the pipeline that a command is about.
+#[derive(Debug, clap::Args)]
+pub(super) struct Target {
+    /// Files and folders that hold the resources.
+    #[arg(short = 'f', long = "file", value_name = "PATH", default_value = ".", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// The pipeline, when there are several.
+    #[arg(short, long)]
+    pipeline: Option<String>,
+}
+
+impl Target {
+    /// The run that would be made of the resources now.
+    ///
+    /// # Errors
+    /// When the resources are wrong.
+    pub(super) fn resolve(&self) -> Result<(Run, Secrets)> {
+        super::resolve(&self.files, self.pipeline.as_deref())
+    }
+
+    /// The pipeline's lake.
+    ///
+    /// # Errors
+    /// When the resources are wrong, or the lake cannot be opened.
+    pub(super) fn open(&self) -> Result<Context> {
+        let (run, secrets) = self.resolve()?;
+        Context::open(run, secrets)
+    }
+
+    /// Takes the CSV files out of what was given as files. What is left are resources.
+    pub(super) fn take_csv(&mut self) -> Vec<PathBuf> {
+        let is_csv = |p: &PathBuf| p.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
+        let (csv, resources) = std::mem::take(&mut self.files)
+            .into_iter()
+            .partition(is_csv);
+        self.files = resources;
+        if self.files.is_empty() {
+            self.files.push(".".into());
+        }
+        csv
+    }
+}
