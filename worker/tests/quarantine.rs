@@ -179,8 +179,8 @@ async fn what_is_in_quarantine_is_counted_by_reason() {
     assert_eq!(
         reasons(&all),
         [
-            ("members", "invalid_type", 1),
             ("members", "wrong_column_count", 1),
+            ("members", "wrong_type", 1),
             ("orders", "invalid_json", 1),
             ("orders", "out_of_range", 1),
             ("receipts", "trailer_count", 3),

@@ -206,6 +206,7 @@ impl Catalog {
             warehouses: pick(&spec.warehouses, |n| self.warehouse(n)),
             audiences: pick(&spec.audiences, |n| self.audience(n)),
             allow: Vec::new(),
+            replay: None,
         })
     }
 

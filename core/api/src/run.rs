@@ -49,6 +49,18 @@ pub struct Run {
     /// Gates to pass over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<String>,
+    /// Whether the run rebuilds from what the lake has in its raw zone, and takes nothing from the sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
+}
+
+/// What a run does again from raw.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Replay {
+    /// Only files whose date (from the name, else the day they arrived, UTC) is this one or later; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<jiff::civil::Date>,
 }
 
 fn default_namespace() -> String {

@@ -54,7 +54,7 @@ pub(super) struct Args {
 
 /// How progress and outcome are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(super) enum Output {
     /// Bars on a terminal, lines otherwise, and a summary.
     #[default]
     Human,
@@ -79,10 +79,40 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let (mut wanted, secrets) = super::resolve(&args.files, args.pipeline.as_deref())?;
     wanted.allow.clone_from(&args.allow);
     wanted.spec.sharding.shards = args.shards.or(wanted.spec.sharding.shards);
-    let json = args.output == Output::Json;
-    match execute(wanted, secrets, args.threads, json).await {
+    let asked = Asked {
+        files: &args.files,
+        pipeline: args.pipeline.as_deref(),
+        threads: args.threads,
+        output: args.output,
+    };
+    finish(wanted, secrets, &asked).await
+}
+
+/// How a run was asked for.
+pub(super) struct Asked<'a> {
+    /// Files and folders that hold the resources.
+    pub(super) files: &'a [PathBuf],
+    /// The pipeline, when it was named.
+    pub(super) pipeline: Option<&'a str>,
+    /// Shards side by side.
+    pub(super) threads: Option<usize>,
+    /// How progress and outcome are written.
+    pub(super) output: Output,
+}
+
+/// Runs a resolved run to its end and says what it came to.
+///
+/// # Errors
+/// Whatever kept the run from its end, with the way out.
+pub(super) async fn finish(
+    wanted: Run,
+    secrets: musubi_api::secrets::Secrets,
+    asked: &Asked<'_>,
+) -> Result<ExitCode> {
+    let json = asked.output == Output::Json;
+    match execute(wanted, secrets, asked.threads, json).await {
         Ok(mut outcome) => {
-            outcome.next = next(&args.files, args.pipeline.as_deref(), &outcome);
+            outcome.next = next(asked.files, asked.pipeline, &outcome);
             if json {
                 println!("{}", serde_json::to_string(&outcome)?);
             } else {

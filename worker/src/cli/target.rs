@@ -12,10 +12,10 @@ use crate::stage::Context;
 pub(super) struct Target {
     /// Files and folders that hold the resources.
     #[arg(short = 'f', long = "file", value_name = "PATH", default_value = ".", num_args = 1..)]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// The pipeline, when there are several.
     #[arg(short, long)]
-    pipeline: Option<String>,
+    pub(super) pipeline: Option<String>,
 }
 
 impl Target {

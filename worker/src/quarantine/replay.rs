@@ -133,6 +133,10 @@ pub async fn replay(context: &Context, view: &View, paths: &[PathBuf]) -> Result
         }
     }
     outcome.replaced = lines.len() as u64;
+    outcome.wrong.sort_by_key(|wrong| {
+        let (file, line) = wrong.place.rsplit_once(':').unwrap_or_default();
+        (file.to_owned(), line.parse::<u64>().unwrap_or_default())
+    });
     for ((source, stream), rows) in corrections {
         let (ids, rows) = rows.into_iter().unzip();
         let correction = Correction {

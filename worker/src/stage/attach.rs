@@ -177,7 +177,13 @@ async fn read_files(
     plan: &Plan,
     table: &str,
 ) -> Result<BTreeMap<String, DataFile>> {
-    if plan.base == 0 {
+    // What is rebuilt does not start from what was built before; history does.
+    let rebuilt = context
+        .run
+        .replay
+        .as_ref()
+        .is_some_and(|r| r.from.is_none());
+    if plan.base == 0 || (rebuilt && table != "id_changes") {
         return Ok(BTreeMap::new());
     }
     let base = pointer::version(&context.store, plan.base)

@@ -56,6 +56,15 @@ pub struct File {
     pub edits: Vec<String>,
 }
 
+impl File {
+    /// The day that it is about: the date in its name, else the day it arrived (UTC).
+    #[must_use]
+    pub fn day(&self) -> Option<jiff::civil::Date> {
+        let arrived = || Some(self.arrived?.to_zoned(jiff::tz::TimeZone::UTC).date());
+        self.date.or_else(arrived)
+    }
+}
+
 /// All files that were ever taken, in the order in which their rows count: the later wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Files(pub Vec<File>);
@@ -96,12 +105,21 @@ impl Files {
                     f.date,
                     f.path.clone(),
                     f.taken,
+                    f.arrived,
                 )
             };
             order(a).cmp(&order(b))
         });
-        self.0.dedup_by(|b, a| {
-            a.path == b.path && a.sha256 == b.sha256 && a.source == b.source && a.stream == b.stream
+        self.0.dedup_by(|later, file| {
+            let same = file.path == later.path
+                && file.sha256 == later.sha256
+                && file.source == later.source
+                && file.stream == later.stream;
+            if same {
+                // Sent again as it was: it is not to be taken once more.
+                file.tag.clone_from(&later.tag);
+            }
+            same
         });
         let mut last_of_path: BTreeMap<(String, String, String), usize> = BTreeMap::new();
         let mut last_of_stream: BTreeMap<(String, String), usize> = BTreeMap::new();

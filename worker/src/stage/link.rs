@@ -15,7 +15,7 @@ use super::{
     matching::Matched,
     plan::Plan,
     records::id_column,
-    tables,
+    replay, tables,
     train::{self, Trained},
 };
 
@@ -31,6 +31,9 @@ pub struct Linked {
     pub registry: String,
     /// Path of its aliases.
     pub aliases: String,
+    /// Path of what happened to ids in this run, when anything did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<String>,
     /// Tables that are complete already.
     pub tables: BTreeMap<String, Vec<DataFile>>,
     /// Customers.
@@ -58,6 +61,7 @@ impl Linked {
         ];
         entries
             .into_iter()
+            .chain(self.changes.as_ref().map(|path| ("changes", path)))
             .map(|(name, path)| (name.to_owned(), path.clone()))
             .collect()
     }
@@ -142,8 +146,16 @@ async fn write(
     edges: Vec<Edges>,
     linked: &Outcomes,
 ) -> Result<Linked> {
+    // Who had which id cannot be found again from raw: it is kept apart from what can.
+    let registry_path = |name: &str| {
+        let attempt = uuid::Uuid::new_v4().simple();
+        format!("identity/registry/{}-{attempt}-{name}", context.run.uid)
+    };
     let file = async |name: &str, batch: RecordBatch| {
-        let path = context.attempt(Stage::Link, 0, name);
+        let path = match name {
+            "links.parquet" | "edges.parquet" => context.attempt(Stage::Link, 0, name),
+            _ => registry_path(name),
+        };
         parquet::write(
             &context.store,
             &path,
@@ -177,7 +189,12 @@ async fn write(
         .into_iter()
         .for_each(|e| together.edges.extend(e.edges));
     let [records, aliases] = linked.registry.to_batches()?;
+    let changes = match linked.events.is_empty() {
+        true => None,
+        false => Some(file("changes.parquet", changes(plan, &linked.events)?).await?),
+    };
     Ok(Linked {
+        changes,
         links: file("links.parquet", links).await?,
         edges: file("edges.parquet", together.to_batch(features)?).await?,
         registry: file("registry.parquet", records).await?,
@@ -256,7 +273,28 @@ async fn complete_tables(
         "review".to_owned(),
         vec![table(context, plan, "review", review).await?],
     );
-    let changes: Vec<_> = linked.events.iter().map(change).collect();
+    let mut history: Vec<DataFile> = attach::published_files(context, plan, "id_changes")
+        .await?
+        .values()
+        .cloned()
+        .collect();
+    if let Some(path) = plan.state.get(replay::HISTORY) {
+        let rows = parquet::read(&context.store, path, None).await?;
+        for batch in rows {
+            history.push(table(context, plan, "id_changes", batch.columns().to_vec()).await?);
+        }
+    }
+    if !linked.events.is_empty() {
+        let rows = changes(plan, &linked.events)?;
+        history.push(table(context, plan, "id_changes", rows.columns().to_vec()).await?);
+    }
+    files.insert("id_changes".to_owned(), history);
+    Ok(files)
+}
+
+/// Rows of `id_changes`.
+fn changes(plan: &Plan, events: &[IdEvent]) -> Result<RecordBatch> {
+    let changes: Vec<_> = events.iter().map(change).collect();
     let version = i64::try_from(plan.next_version())?;
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int64Array::from(vec![version; changes.len()])),
@@ -264,16 +302,8 @@ async fn complete_tables(
         texts(changes.iter().map(|c| c.1.clone())),
         texts(changes.iter().map(|c| c.2.clone())),
     ];
-    let mut history: Vec<DataFile> = attach::published_files(context, plan, "id_changes")
-        .await?
-        .values()
-        .cloned()
-        .collect();
-    if !changes.is_empty() {
-        history.push(table(context, plan, "id_changes", columns).await?);
-    }
-    files.insert("id_changes".to_owned(), history);
-    Ok(files)
+    let schema = tables::schema("id_changes").context("table id_changes is unknown")?;
+    Ok(RecordBatch::try_new(schema, columns)?)
 }
 
 async fn table(

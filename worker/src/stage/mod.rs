@@ -17,6 +17,7 @@ mod movers;
 pub mod plan;
 pub mod publish;
 pub mod records;
+mod replay;
 pub mod runner;
 pub mod tables;
 pub mod train;

@@ -11,7 +11,7 @@ use super::{
     Context, Outcome,
     edits::{self, EditSet},
     files::Files,
-    publish, view,
+    publish, replay, view,
 };
 use crate::source::{self, SourceObject};
 
@@ -21,6 +21,8 @@ use crate::source::{self, SourceObject};
 pub struct Plan {
     /// Published version that the run starts from; 0 when there is none.
     pub base: u64,
+    /// Version that it is to publish.
+    pub next: u64,
     /// State of that version: bookmarks, model, registry, …
     pub state: BTreeMap<String, String>,
     /// What to take.
@@ -58,7 +60,7 @@ impl Plan {
     /// The version that the run will publish.
     #[must_use]
     pub fn next_version(&self) -> u64 {
-        self.base + 1
+        self.next
     }
 }
 
@@ -87,13 +89,14 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         &format!("{}/{}", run.namespace, run.pipeline),
     )
     .await?;
-    publish::roll_forward(context).await?;
-    let (base, state) = match pointer::published(&context.store).await? {
-        Some((published, _)) => (published.version, published.state),
-        None => (0, BTreeMap::new()),
+    let start = match &run.replay {
+        Some(what) => replay::start(context, what).await?,
+        None => start(context).await?,
     };
+    let Start { base, next, state } = start;
     let mut plan = Plan {
         base,
+        next,
         state,
         splits: Vec::new(),
         edits: edits::all(&context.store, run).await?,
@@ -101,7 +104,8 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         slot_shards: 1,
     };
     let known = plan.files(context).await?;
-    for (name, source) in &run.sources {
+    let sources = run.sources.iter().filter(|_| run.replay.is_none());
+    for (name, source) in sources {
         for stream in &source.streams {
             let found = match (&stream.files, &stream.table) {
                 (Some(_), _) => new_objects(context, name, stream, &known).await,
@@ -116,6 +120,27 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     view::remember(context).await?;
     let plan = context.commit(Stage::Plan, 0, plan).await?;
     Ok(outcome(false, &plan))
+}
+
+/// Where a run starts.
+pub(super) struct Start {
+    /// Version whose tables it starts from.
+    pub(super) base: u64,
+    /// Version that it is to publish.
+    pub(super) next: u64,
+    /// What it starts with.
+    pub(super) state: BTreeMap<String, String>,
+}
+
+/// The version that is published now.
+async fn start(context: &Context) -> Result<Start> {
+    publish::roll_forward(context).await?;
+    let (base, state) = match pointer::published(&context.store).await? {
+        Some((published, _)) => (published.version, published.state),
+        None => (0, BTreeMap::new()),
+    };
+    let next = base + 1;
+    Ok(Start { base, next, state })
 }
 
 fn outcome(reused: bool, plan: &Plan) -> Outcome {
@@ -181,10 +206,14 @@ fn next_read(source: &str, stream: &Stream, known: &Files) -> Split {
 
 /// Chooses shard counts from the amount of data. Results do not depend on them.
 fn widen(context: &Context, plan: &mut Plan, known: &Files) {
-    let bytes: u64 = plan.splits.iter().map(|s| s.object.size).sum();
+    let sizes: Vec<u64> = match context.run.replay {
+        Some(_) => known.active().map(|f| f.size).collect(),
+        None => plan.splits.iter().map(|s| s.object.size).collect(),
+    };
+    let bytes: u64 = sizes.iter().sum();
     let split = u64::from(context.run.spec.sharding.split_mebibytes.max(1)) << 20;
     let by_bytes = bytes.div_ceil(split).clamp(1, 1024);
-    let by_files = (plan.splits.len() as u64).clamp(1, 8);
+    let by_files = (sizes.len() as u64).clamp(1, 8);
     plan.source_shards = u32::try_from(by_bytes.max(by_files)).unwrap_or(1);
     let all: u64 = bytes + known.active().map(|f| f.size).sum::<u64>();
     // A shard holds the keys of what came from this many bytes, and every shard passes over the new files.

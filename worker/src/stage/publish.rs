@@ -23,7 +23,7 @@ use super::{
     curate::{self, Curated},
     gates,
     link::Linked,
-    tables,
+    replay, tables,
     train::Trained,
     versions::{self, Kept},
 };
@@ -180,6 +180,7 @@ async fn finish(store: &Store, publication: &Publication) -> Result<Published> {
         tables: versions,
         state: publication.state.clone(),
     };
+    replay::keep_identity(store, &next).await?;
     if from
         .as_ref()
         .is_some_and(|(p, _)| p.version >= next.version)

@@ -97,16 +97,19 @@ fn open(folder: &Path) -> Store {
 
 /// The rows of every published table as sorted text; `id_changes` is history and left out.
 pub(crate) async fn tables(store: &Store) -> BTreeMap<String, Vec<String>> {
+    let mut tables = all_tables(store).await;
+    tables.remove("id_changes");
+    tables
+}
+
+/// The rows of every published table as sorted text.
+pub(crate) async fn all_tables(store: &Store) -> BTreeMap<String, Vec<String>> {
     let (published, _) = pointer::published(store)
         .await
         .expect("read the pointer")
         .expect("something is published");
     let mut tables = BTreeMap::new();
-    for (name, version) in published
-        .tables
-        .iter()
-        .filter(|(name, _)| *name != "id_changes")
-    {
+    for (name, version) in &published.tables {
         let folder = format!("curated/{name}");
         let snapshot = delta::snapshot(store, &folder, Some(version.delta_version))
             .await

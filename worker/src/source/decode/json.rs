@@ -93,7 +93,16 @@ fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Resul
             sink(Decoded::Structural(1))?;
             continue;
         }
-        let locator = rows.locator(start, start + line.trim_ascii_end().len() as u64);
+        let begin = line.len() - line.trim_ascii_start().len();
+        let begin = if line.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            begin
+        };
+        let locator = rows.locator(
+            start + begin as u64,
+            start + line.trim_ascii_end().len() as u64,
+        );
         match serde_json::from_slice(text) {
             Ok(value @ Value::Object(_)) => rows.push(value, locator, number),
             Ok(_) => sink(fault(
