@@ -1,8 +1,11 @@
 //! How commands print what they found: `-o table|json|yaml`, the same everywhere.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::ValueEnum;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressFinish};
 use serde::Serialize;
 
 /// How an answer is printed.
@@ -55,6 +58,14 @@ pub(super) fn table(header: &[&str], texts: usize) -> Table {
 
 /// A count for a table.
 pub(super) fn number(n: u64) -> Cell {
-    let text = crate::report::grouped(i64::try_from(n).unwrap_or(i64::MAX));
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    Cell::new(crate::report::count(n)).set_alignment(CellAlignment::Right)
+}
+
+/// Says on a terminal that work is going on, until it is cleared.
+pub(super) fn working(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner()
+        .with_message(what)
+        .with_finish(ProgressFinish::AndClear);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }

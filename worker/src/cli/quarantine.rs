@@ -12,12 +12,12 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::{
-    output::{self, Output},
+    output::{self, Output, working},
     target::Target,
 };
 use crate::{
     quarantine::{self, Filter, Listing, Outcome, Wrong},
-    report::grouped,
+    report::{self, Paint},
     stage::view::View,
 };
 
@@ -127,8 +127,11 @@ struct Replay {
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     match args.command {
         Command::List(args) => {
-            let view = View::latest(&args.target.open()?).await?;
+            let context = args.target.open()?;
+            let busy = working("reading quarantine");
+            let view = View::latest(&context).await?;
             let found = quarantine::list(&view, &args.which.into()).await?;
+            busy.finish_and_clear();
             args.output.print(&found, listing)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -170,11 +173,11 @@ fn listing(found: &Listing) -> String {
     let rows = &found.rows;
     lines.push(format!(
         "{} rows = {} accepted + {} quarantined + {} structural ({} of them corrected): {}",
-        count(rows.total),
-        count(rows.accepted),
-        count(rows.quarantined),
-        count(rows.structural),
-        count(rows.edited),
+        report::count(rows.total),
+        report::count(rows.accepted),
+        report::count(rows.quarantined),
+        report::count(rows.structural),
+        report::count(rows.edited),
         if rows.holds {
             "every row is accounted for"
         } else {
@@ -187,12 +190,10 @@ fn listing(found: &Listing) -> String {
     lines.join("\n")
 }
 
-fn count(n: u64) -> String {
-    grouped(i64::try_from(n).unwrap_or(i64::MAX))
-}
-
 async fn export(args: Export) -> Result<ExitCode> {
-    let view = View::latest(&args.target.open()?).await?;
+    let context = args.target.open()?;
+    let busy = working("writing out quarantine");
+    let view = View::latest(&context).await?;
     let filter: Filter = args.which.into();
     let to = args.to;
     let mut taken = false;
@@ -219,13 +220,14 @@ async fn export(args: Export) -> Result<ExitCode> {
         Ok((out, path.display().to_string()))
     })
     .await?;
+    busy.finish_and_clear();
     if written.is_empty() {
         eprintln!("nothing is in quarantine");
     }
     for one in &written {
         eprintln!(
             "{} rows of {}/{} are in {}; correct them and hand them in with `musubi quarantine replay -f {}`",
-            count(one.rows),
+            report::count(one.rows),
             one.source,
             one.stream,
             one.path,
@@ -258,13 +260,19 @@ async fn replay(mut args: Replay) -> Result<ExitCode> {
     }
     let (run, secrets) = args.target.resolve()?;
     let context = crate::stage::Context::open(run.clone(), secrets.clone())?;
+    let busy = working("holding the rows against the rules");
     let view = View::latest(&context).await?;
     let mut outcome = quarantine::replay(&context, &view, &files).await?;
+    busy.finish_and_clear();
     let mut version = None;
     if args.run {
-        let json = args.output != Output::Table;
-        match super::run::execute(run, secrets, None, json).await {
-            Ok(summary) => version = summary.version,
+        match super::run::execute(run, secrets, None, false).await {
+            Ok(summary) => {
+                version = summary.version;
+                if args.output == Output::Table {
+                    println!("{}", report::summary(&summary, Paint::of_stdout()));
+                }
+            }
             Err(error) => {
                 let report = Report { outcome, version };
                 args.output.print(&report, handed_in)?;
@@ -286,7 +294,7 @@ fn handed_in(report: &Report) -> String {
     for kept in &outcome.kept {
         lines.push(format!(
             "{} rows of {}/{} are corrected: {}",
-            count(kept.ids.len() as u64),
+            report::count(kept.ids.len() as u64),
             kept.source,
             kept.stream,
             kept.path
@@ -295,19 +303,19 @@ fn handed_in(report: &Report) -> String {
     if outcome.unchanged > 0 {
         lines.push(format!(
             "{} rows had been handed in just so before",
-            count(outcome.unchanged)
+            report::count(outcome.unchanged)
         ));
     }
     if outcome.replaced > 0 {
         lines.push(format!(
             "{} rows are in no file of the lake any more: there is nothing to correct",
-            count(outcome.replaced)
+            report::count(outcome.replaced)
         ));
     }
     if !outcome.wrong.is_empty() {
         lines.push(format!(
             "{} rows are still wrong:",
-            count(outcome.wrong.len() as u64)
+            report::count(outcome.wrong.len() as u64)
         ));
         lines.push(wrong(&outcome.wrong).to_string());
     }

@@ -46,12 +46,15 @@ pub(super) struct Args {
 /// When there is no such value, or what it came from cannot be read.
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let address = Address::parse(&args.address)?;
-    let view = View::published(&args.target.open()?).await?;
+    let context = args.target.open()?;
+    let busy = output::working("following the value");
+    let view = View::published(&context).await?;
     let show = Show {
         values: args.show_value,
         raw: args.raw,
     };
     let found = trace(&view, &address, show).await?;
+    busy.finish_and_clear();
     args.output.print(&found, text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -105,7 +105,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         let parts = &mut done.versions;
         let by_group =
             versions::versions(context, &kept, &present.active, entity, share, parts).await?;
-        let before = published_files(context, &plan, entity.table()).await?;
+        let before = reusable_files(context, &plan, entity.table()).await?;
         let overruled = trained.overruled.get(entity.as_str()).into_iter().flatten();
         let overruled: HashSet<&Place> = overruled.collect();
         for (group, mut versions) in by_group {
@@ -158,6 +158,14 @@ pub(super) fn groups(plan: &Plan) -> u32 {
         .unwrap_or(plan.slot_shards)
 }
 
+/// The files of which a run may keep those in which nothing changed: none where everything is built anew.
+pub(super) async fn reusable_files(context: &Context, plan: &Plan, table: &str) -> Result<Files> {
+    match &context.run.replay {
+        Some(replay) if replay.from.is_none() => Ok(Files::default()),
+        _ => published_files(context, plan, table).await,
+    }
+}
+
 /// Files of a table, by path.
 pub(super) type Files = Arc<BTreeMap<String, DataFile>>;
 
@@ -177,13 +185,7 @@ async fn read_files(
     plan: &Plan,
     table: &str,
 ) -> Result<BTreeMap<String, DataFile>> {
-    // What is rebuilt does not start from what was built before; history does.
-    let rebuilt = context
-        .run
-        .replay
-        .as_ref()
-        .is_some_and(|r| r.from.is_none());
-    if plan.base == 0 || (rebuilt && table != "id_changes") {
+    if plan.base == 0 {
         return Ok(BTreeMap::new());
     }
     let base = pointer::version(&context.store, plan.base)

@@ -118,7 +118,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     let customers = read_customers(context, &plan, &trained, &linked, shard).await?;
     let mut before = BTreeMap::new();
     for table in TABLES {
-        before.insert(table, attach::published_files(context, &plan, table).await?);
+        before.insert(table, attach::reusable_files(context, &plan, table).await?);
     }
     let mut done = Curated {
         tables: BTreeMap::new(),
