@@ -75,6 +75,16 @@ impl Context {
         })
     }
 
+    /// The same lake, seen as another run.
+    fn as_run(&self, run: Run) -> Self {
+        Self {
+            run: Arc::new(run),
+            features: Arc::default(),
+            present: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// The manifest of a shard that is committed.
     async fn done<T: DeserializeOwned>(&self, stage: Stage, shard: u32) -> Result<Option<T>> {
         Ok(manifest::find(&self.store, &self.run.uid, stage.as_str(), shard).await?)

@@ -17,11 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Context,
-    clean::{self, Cleaned},
+    clean::{CleanKeys, Cleaned},
     edits,
     files::{File, Files},
     plan::Start,
-    publish, tables,
+    publish, tables, versions,
 };
 
 /// Name of the state that holds what happened to ids before, when the table of it is lost.
@@ -118,6 +118,8 @@ pub(super) async fn start(context: &Context, what: &Replay) -> Result<Start> {
             Some(path) => state.insert("cleaned".to_owned(), path),
             None => state.remove("cleaned"),
         };
+        // Places in clean files that are written anew are read anew.
+        state.remove(versions::STATE);
     }
     if published.is_none()
         && let Some(path) = id_history(context, &kept).await?
@@ -200,10 +202,11 @@ async fn before(
         .into_iter()
         .map(|m| m.path)
         .collect();
+    let mut keys = CleanKeys::default();
     let earlier: BTreeSet<String> = files
         .active()
         .filter(|file| file.day().is_some_and(|day| day < from))
-        .filter_map(|file| clean::clean_key(context, files, file))
+        .filter_map(|file| keys.of(context, files, file))
         .collect();
     known.retain(|key, cleaned| {
         let parts = cleaned.entities.values().chain(&cleaned.quarantine);

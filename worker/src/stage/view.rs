@@ -4,7 +4,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use musubi_api::run::{Run, Stage};
+use arrow::array::RecordBatch;
+use musubi_api::{
+    entity::Entity,
+    run::{Run, Stage},
+};
+use musubi_clean::schema;
 use musubi_lake::{Store, manifest, pointer, pointer::Published};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +17,7 @@ use super::{
     Context,
     clean::{self, Cleaned, Present},
     files::Files,
-    publish,
+    gather, publish,
 };
 
 const LAST: &str = "runs/last.json";
@@ -42,7 +47,7 @@ pub struct View {
     /// The lake, and the run that made the state with the resources it was pinned to.
     pub context: Context,
     /// Its files and their clean rows.
-    pub present: Present,
+    pub present: Arc<Present>,
     /// The version that is published with this state; `None` when the run was not published.
     pub published: Option<Published>,
 }
@@ -78,9 +83,24 @@ impl View {
         })?;
         Ok(Self {
             context,
-            present,
+            present: Arc::new(present),
             published: Some(published),
         })
+    }
+
+    /// The clean rows at some places (active file, position), in that order.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub(crate) async fn rows(&self, entity: Entity, places: &[(u32, u32)]) -> Result<RecordBatch> {
+        let schema = schema::clean_schema(entity);
+        if places.is_empty() {
+            return Ok(RecordBatch::new_empty(schema));
+        }
+        let (active, end) = (&self.present.active, [places.len()]);
+        gather::gather(&self.context, active, entity, &schema, places, &end)
+            .await?
+            .take(0)
     }
 
     /// The last run that came as far as clean rows, published or not.
@@ -130,8 +150,5 @@ async fn pinned(context: &Context, uid: &str) -> Result<Context> {
             ..(*context.run).clone()
         },
     };
-    Ok(Context {
-        run: Arc::new(run),
-        ..context.clone()
-    })
+    Ok(context.as_run(run))
 }

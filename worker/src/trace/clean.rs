@@ -8,7 +8,6 @@ use arrow::{
     datatypes::{Int64Type, TimestampMicrosecondType},
 };
 use musubi_api::entity::Entity;
-use musubi_clean::schema;
 
 use crate::stage::{
     records::{self, Version},
@@ -31,25 +30,22 @@ pub(super) struct CleanRow {
 }
 
 impl CleanRows {
-    /// The rows whose slot and version are wanted.
+    /// The rows that are wanted.
     pub(super) async fn read(
         view: &View,
         entity: Entity,
-        slot: impl Fn(u128) -> bool,
         wanted: impl Fn(&Version) -> bool,
     ) -> Result<Self> {
         let active = &view.present.active;
-        let mut versions = records::versions(&view.context, active, entity, slot).await?;
-        versions.retain(wanted);
+        let versions = records::versions(&view.context, active, entity, |_| true, wanted).await?;
         let place = |v: &Version| (v.record, v.file, v.at);
         let standing: HashSet<_> = records::latest(versions.clone())
             .0
             .iter()
             .map(place)
             .collect();
-        let schema = schema::clean_schema(entity);
         let places: Vec<(u32, u32)> = versions.iter().map(|v| (v.file, v.at)).collect();
-        let batch = records::gather(&view.context, active, entity, &schema, &places).await?;
+        let batch = view.rows(entity, &places).await?;
         let rows = versions.into_iter().map(|version| CleanRow {
             stands: standing.contains(&place(&version)),
             version,
@@ -63,8 +59,8 @@ impl CleanRows {
 
     /// Clean customers by record.
     pub(super) async fn customers(view: &View, records: &HashSet<u128>) -> Result<Self> {
-        let wanted = |slot: u128| records.contains(&slot);
-        Self::read(view, Entity::Customer, wanted, |_| true).await
+        let wanted = |version: &Version| records.contains(&version.record);
+        Self::read(view, Entity::Customer, wanted).await
     }
 
     pub(super) fn column(&self, name: &str) -> Option<&ArrayRef> {

@@ -1,15 +1,18 @@
 //! Facts: each value is copied from the row of the source that comes first and has one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
 use musubi_api::entity::Entity;
 use musubi_clean::schema;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Column, Tracer, clean::CleanRows, value};
-use crate::stage::{attach, records::parse_id};
+use crate::stage::{
+    attach,
+    records::{Version, parse_id},
+};
 
 /// The clean rows that tell of one thing, the source that comes first at the head; then those that do not count.
 pub(super) struct Thing {
@@ -23,46 +26,27 @@ pub(super) struct Things {
     by_id: HashMap<u128, Thing>,
 }
 
-/// What a curated row tells of, and where attach keeps it.
-struct Name {
-    thing: u128,
-    slot: u128,
-}
-
-fn name(entity: Entity, row: &RecordBatch) -> Result<Name> {
-    let record = value(row, "record_id", 0)?.context("a fact has no record")?;
+/// What a curated row tells of.
+fn thing(entity: Entity, row: &RecordBatch) -> Result<u128> {
     let key = match entity.shared_key() {
         Some(column) => value(row, column, 0)?,
         None => None,
     };
-    let thing = match &key {
-        Some(key) => xxh3_128(key.as_bytes()),
-        None => parse_id(&record)?,
-    };
-    let order = match entity {
-        Entity::Order | Entity::OrderLine => value(row, "order_number", 0)?,
-        _ => None,
-    };
-    let slot = order.map_or(thing, |order| u128::from(xxh3_64(order.as_bytes())));
-    Ok(Name { thing, slot })
+    match key {
+        Some(key) => Ok(xxh3_128(key.as_bytes())),
+        None => parse_id(&value(row, "record_id", 0)?.context("a fact has no record")?),
+    }
 }
 
 impl Tracer<'_> {
     /// The clean rows that curated rows of an entity were made from.
     pub(super) async fn things(&self, entity: Entity, rows: &[RecordBatch]) -> Result<Things> {
-        let names: Vec<Name> = rows
+        let wanted: HashSet<u128> = rows
             .iter()
-            .map(|row| name(entity, row))
+            .map(|row| thing(entity, row))
             .collect::<Result<_>>()?;
-        let slots: std::collections::HashSet<u128> = names.iter().map(|n| n.slot).collect();
-        let wanted: std::collections::HashSet<u128> = names.iter().map(|n| n.thing).collect();
-        let clean = CleanRows::read(
-            self.view,
-            entity,
-            |slot| slots.contains(&slot),
-            |version| wanted.contains(&version.thing),
-        )
-        .await?;
+        let wanted = |version: &Version| wanted.contains(&version.thing);
+        let clean = CleanRows::read(self.view, entity, wanted).await?;
         let active = &self.view.present.active;
         let precedence = attach::precedence(&self.view.context, active);
         let mut by_id: HashMap<u128, Thing> = HashMap::new();
@@ -132,7 +116,7 @@ impl Tracer<'_> {
     ) -> Result<Option<(usize, Vec<usize>)>> {
         let thing = things
             .by_id
-            .get(&name(entity, row)?.thing)
+            .get(&thing(entity, row)?)
             .context("the rows that a fact was made from do not stand")?;
         let clean = &things.clean;
         let mut having = thing.standing.iter().filter(|at| clean.has(**at, column));
