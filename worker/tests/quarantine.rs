@@ -354,7 +354,7 @@ async fn a_limit_stops_the_run_before_it_is_published_and_its_quarantine_is_seen
     let limits = [
         (
             "percent: 100 }\n        columns",
-            "rows: 1 }\n        columns",
+            "rows: 1, percent: 100 }\n        columns",
         ),
         (
             "percent: 100 }\n        columns",
@@ -377,7 +377,7 @@ async fn a_limit_stops_the_run_before_it_is_published_and_its_quarantine_is_seen
         let error = world.run("r1", 1).await.expect_err("the limit stops it");
         let error = format!("{error:#}");
         assert!(
-            error.contains("20 of 30 rows") && error.contains("musubi quarantine list"),
+            error.contains("20 of 30 new rows") && error.contains("musubi quarantine list"),
             "{error}"
         );
         assert!(
