@@ -80,6 +80,7 @@ impl Context {
         Self {
             run: Arc::new(run),
             features: Arc::default(),
+            base: Arc::default(),
             present: Arc::default(),
             ..self.clone()
         }

@@ -206,11 +206,13 @@ async fn before(
     let earlier: BTreeSet<String> = files
         .active()
         .filter(|file| file.day().is_some_and(|day| day < from))
-        .filter_map(|file| keys.of(context, files, file))
+        .filter_map(|file| keys.of(context, file))
         .collect();
     known.retain(|key, cleaned| {
         let parts = cleaned.entities.values().chain(&cleaned.quarantine);
-        earlier.contains(key) && parts.into_iter().all(|part| there.contains(&part.path))
+        let parts = parts.map(|part| &part.path);
+        let mut parts = parts.chain(cleaned.looked_up.iter().map(|l| &l.asked));
+        earlier.contains(key) && parts.all(|path| there.contains(path))
     });
     let path = format!("runs/{}/replay-cleaned.json", context.run.uid);
     store.put(&path, manifest::encode(&path, &known)?).await?;

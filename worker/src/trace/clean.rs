@@ -39,11 +39,11 @@ impl CleanRows {
         let active = &view.present.active;
         let versions = records::versions(&view.context, active, entity, |_| true, wanted).await?;
         let place = |v: &Version| (v.record, v.file, v.at);
-        let standing: HashSet<_> = records::latest(versions.clone())
-            .0
-            .iter()
-            .map(place)
-            .collect();
+        // A row may have moved from one thing to another: whether it stands, all its versions say.
+        let ours: HashSet<u128> = versions.iter().map(|v| v.record).collect();
+        let ours = |v: &Version| ours.contains(&v.record);
+        let all = records::versions(&view.context, active, entity, |_| true, ours).await?;
+        let standing: HashSet<_> = records::latest(all).0.iter().map(place).collect();
         let places: Vec<(u32, u32)> = versions.iter().map(|v| (v.file, v.at)).collect();
         let batch = view.rows(entity, &places).await?;
         let rows = versions.into_iter().map(|version| CleanRow {
