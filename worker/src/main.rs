@@ -1,16 +1,21 @@
 //! The musubi command line.
 
-use clap::Parser;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> std::process::ExitCode {
-    match musubi::cli::run(musubi::cli::Cli::parse()).await {
+    match musubi::cli::run(musubi::cli::Cli::read()).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let text = format!("{error:#}");
+            // Problems with resources are printed as a list, each with its own mark.
+            let mark = if text.starts_with("error: ") {
+                ""
+            } else {
+                "error: "
+            };
+            eprintln!("{mark}{text}");
             std::process::ExitCode::FAILURE
         }
     }

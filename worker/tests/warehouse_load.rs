@@ -11,8 +11,12 @@ use arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
 use musubi::warehouse::{Outcome, Table, TableFile, Tables, load};
-use musubi_api::warehouse::{LoadMode, SqliteWarehouse, WarehouseSpec};
+use musubi_api::{
+    source::{SecretRef, TlsMode},
+    warehouse::{LoadMode, PostgresWarehouse, SqliteWarehouse, WarehouseSpec},
+};
 use musubi_lake::{Location, Store};
+use musubi_testing::Postgres;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
@@ -130,7 +134,7 @@ async fn story(
     let store = Store::open(&Location::Folder(lake.path().into()))?;
     let lookup = |_: &_, key: &str| {
         Ok(if key == "username" {
-            "postgres".to_owned()
+            "musubi".to_owned()
         } else {
             secret.to_owned()
         })
@@ -172,7 +176,19 @@ async fn story(
         ],
     )
     .await?;
-    let report = load(spec, &lookup, &store, &second).await?;
+    let (one, other) = tokio::join!(
+        load(spec, &lookup, &store, &second),
+        load(spec, &lookup, &store, &second)
+    );
+    let (report, idle) = match (one?, other?) {
+        (a, b) if a.outcome == Outcome::Loaded => (a, b),
+        (a, b) => (b, a),
+    };
+    assert_eq!(
+        (report.outcome, idle.outcome),
+        (Outcome::Loaded, Outcome::Unchanged),
+        "of two loads at once, one does the work"
+    );
     let done = &report.tables["orders"];
     let brought = if spec.mode == LoadMode::Full {
         (200, 200, 250)
@@ -275,6 +291,46 @@ async fn sqlite_tells_the_story_in_both_modes() -> Result<()> {
             ddl.contains("-- amount with tax") && ddl.contains("STRICT"),
             "{ddl}"
         );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_tells_the_story_in_both_modes() -> Result<()> {
+    let server = Postgres::start()?;
+    for (mode, schema) in [(LoadMode::Incremental, "daily"), (LoadMode::Full, "whole")] {
+        let spec = WarehouseSpec {
+            sqlite: None,
+            postgres: Some(PostgresWarehouse {
+                host: "127.0.0.1".into(),
+                port: server.port(),
+                database: "musubi".into(),
+                schema: schema.into(),
+                credentials: SecretRef {
+                    secret: "server".into(),
+                },
+                tls: TlsMode::Disable,
+            }),
+            tables: Vec::new(),
+            mode,
+        };
+        let ask = async |sql: &str| -> Result<String> {
+            let answer = server.sql(&format!("SET search_path TO {schema}; {sql}"))?;
+            Ok(answer.trim().to_owned())
+        };
+        story(&spec, "musubi-test", ask).await?;
+        let types = "SELECT string_agg(column_name || ' ' || data_type, ', ' ORDER BY ordinal_position) \
+                     FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = 'orders'";
+        let types = ask(types).await?;
+        assert!(types.contains("total numeric"), "{types}");
+        let comment = "SELECT obj_description('orders'::regclass) || ': ' || col_description('orders'::regclass, 3)";
+        assert_eq!(
+            ask(comment).await?,
+            "what orders hold: amount with tax, it's in yen"
+        );
+        let key = "SELECT string_agg(attname, ',') FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid \
+                   AND a.attnum = ANY(i.indkey) WHERE i.indrelid = 'orders'::regclass AND i.indisprimary";
+        assert_eq!(ask(key).await?, "record_id");
     }
     Ok(())
 }

@@ -16,7 +16,10 @@ use crate::{
     stage::Context,
 };
 
-/// Write a seeded world of a bento retailer, run its pipeline, and score the result against the truth.
+/// Write a retailer's files, run over them, and score the result.
+///
+/// The world is a bento retailer's, with ten systems that disagree; the same seed gives the same files. The
+/// truth about it is written aside, and the result is held against it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How many people live in the world.

@@ -2,6 +2,8 @@
 
 mod crds;
 mod demo;
+mod help;
+mod logs;
 mod output;
 mod quarantine;
 mod replay;
@@ -14,7 +16,7 @@ mod validate;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 use musubi_api::{run::Run, secrets::Secrets};
 
@@ -30,6 +32,18 @@ use musubi_api::{run::Run, secrets::Secrets};
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Log more (-v, -vv, -vvv); RUST_LOG says it finer.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+impl Cli {
+    /// Reads the command line of this process; ends it when that cannot be understood.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = help::command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +63,12 @@ enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Print the version of musubi and of the run files it reads.
+    Version {
+        /// How it is printed.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: output::Output,
+    },
 }
 
 /// Runs the command line.
@@ -56,6 +76,7 @@ enum Command {
 /// # Errors
 /// Whatever the command could not do, with the way out.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
+    logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
@@ -68,6 +89,20 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Reference => Ok(crds::page()),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "musubi", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Version { output } => {
+            let version = serde_json::json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "runFormat": musubi_api::run::RUN_FORMAT,
+            });
+            output.print(&version, |_| {
+                format!(
+                    "musubi {}, reads runs of format {}",
+                    env!("CARGO_PKG_VERSION"),
+                    musubi_api::run::RUN_FORMAT
+                )
+            })?;
             Ok(ExitCode::SUCCESS)
         }
     }

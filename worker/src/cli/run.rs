@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Run a pipeline: take what is new, clean it, find the customers, publish the tables, load the warehouses.
+/// Run a pipeline: from what is new in its sources to its warehouses.
 ///
 /// An interrupted run goes on where it was when the command is given again. A run with nothing new publishes
 /// the same tables again and changes nothing.

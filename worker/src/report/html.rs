@@ -318,7 +318,7 @@ fn question(out: &mut String, answer: &Answer, number: u32, currency: &str) {
     }
     let _ = write!(
         body,
-        "<details><summary>The SQL</summary><pre>{}</pre></details>",
+        "<details class=sql><summary>The SQL</summary><pre>{}</pre></details>",
         text(&answer.sql)
     );
     let _ = write!(

@@ -30,6 +30,7 @@ use anyhow::{Context as _, Result};
 use musubi_api::run::{Run, Stage, StageReport};
 use musubi_lake::{Location, Store, manifest};
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::Instrument as _;
 
 use musubi_api::secrets::Secrets;
 
@@ -152,6 +153,20 @@ pub async fn shards(context: &Context, stage: Stage) -> Result<u32> {
 /// # Errors
 /// Whatever kept the shard from its commit.
 pub async fn run_shard(context: &Context, stage: Stage, shard: u32) -> Result<StageReport> {
+    let span = tracing::info_span!("shard", run = %context.run.uid, stage = stage.as_str(), shard);
+    let report = work(context, stage, shard).instrument(span.clone()).await?;
+    let _here = span.enter();
+    let counts = serde_json::to_string(&report.counts).unwrap_or_default();
+    tracing::info!(
+        reused = report.reused,
+        millis = report.millis,
+        counts,
+        "done"
+    );
+    Ok(report)
+}
+
+async fn work(context: &Context, stage: Stage, shard: u32) -> Result<StageReport> {
     let begun = std::time::Instant::now();
     let outcome = match stage {
         Stage::Plan => plan::run(context).await,

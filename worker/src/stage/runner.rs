@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use anyhow::Result;
 use musubi_api::run::{Stage, StageReport};
 use tokio::{sync::Semaphore, task::JoinSet};
+use tracing::Instrument as _;
 
 use super::{Context, run_shard, shards};
 
@@ -48,7 +49,9 @@ pub async fn run(
     for stage in Stage::ALL {
         let width = shards(context, stage).await?;
         watch.stage(stage, width);
-        let summary = run_stage(context, stage, width, threads, &watch).await?;
+        let span = tracing::info_span!("stage", stage = stage.as_str(), shards = width);
+        let work = run_stage(context, stage, width, threads, &watch);
+        let summary = work.instrument(span).await?;
         watch.complete(&summary);
         summaries.push(summary);
     }
@@ -67,10 +70,11 @@ async fn run_stage(
     let mut running = JoinSet::new();
     for shard in 0..width {
         let (context, places) = (context.clone(), places.clone());
-        running.spawn(async move {
+        let work = async move {
             let _place = places.acquire_owned().await?;
             run_shard(&context, stage, shard).await
-        });
+        };
+        running.spawn(work.in_current_span());
     }
     let mut counts: BTreeMap<String, i64> = BTreeMap::new();
     let mut reused = 0;
