@@ -12,7 +12,10 @@ const GROUPS: [(&str, &[&str]); 4] = [
         "Look and mend",
         &["trace", "explain", "quarantine", "lake", "dedupe"],
     ),
-    ("Else", &["completion", "version", "help"]),
+    (
+        "Else",
+        &["crds", "reference", "completion", "version", "help"],
+    ),
 ];
 
 const EXAMPLES: &str = "  \

@@ -41,6 +41,7 @@ pub(super) fn start(verbose: u8, in_a_pod: bool) {
         fmt::layer()
             .json()
             .flatten_event(true)
+            .with_current_span(false)
             .with_writer(std::io::stderr)
             .with_filter(discreet)
     });

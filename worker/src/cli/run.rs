@@ -28,9 +28,14 @@ use crate::{
 /// An interrupted run goes on where it was when the command is given again. A run with nothing new publishes
 /// the same tables again and changes nothing.
 #[derive(Debug, ClapArgs)]
-#[command(
-    after_help = "Examples:\n  musubi run -f examples/bento\n  musubi run -f . --pipeline bento --output json"
-)]
+#[command(after_help = "Examples:\n  \
+        musubi run -f examples/bento\n  \
+        musubi run -f . --pipeline bento --output json\n  \
+        musubi run -f . --allow rows/orders      publish although orders fell\n\n\
+        Exit codes:\n  \
+        0   published, loaded, delivered\n  \
+        1   not done; the message says why. The same command goes on where this one stopped\n  \
+        43  a gate or a limit says no; nothing was published")]
 pub(super) struct Args {
     /// Files and folders that hold the resources.
     #[arg(short = 'f', long = "file", value_name = "PATH", required = true, num_args = 1..)]
@@ -38,7 +43,7 @@ pub(super) struct Args {
     /// The pipeline, when there are several.
     #[arg(short, long)]
     pipeline: Option<String>,
-    /// Gates to pass over, by the name that their refusal gives.
+    /// Gates to pass over, by the name that their refusal gives (rows/orders) or their kind (rows).
     #[arg(long, value_name = "GATE")]
     allow: Vec<String>,
     /// Shards side by side; by default as many as there are cores.
