@@ -375,6 +375,62 @@ fn a_database_that_refuses_rows_quotes_none_of_them() {
     scene.assert_quiet("a load that is refused", &refused);
 }
 
+const TABLE: &str = "
+apiVersion: v1
+kind: Secret
+metadata: { name: server }
+stringData: { username: musubi, password: musubi-test }
+---
+apiVersion: musubi.dev/v1alpha1
+kind: Source
+metadata: { name: crm }
+spec:
+  system: crm
+  connector:
+    postgres: { host: 127.0.0.1, port: PORT, database: musubi, credentials: { secret: server }, tls: disable }
+  streams:
+    - name: people
+      table: { name: public.births }
+      entities:
+        - entity: customer
+          key: [id]
+          fields: { birth_date: { from: born } }
+---
+apiVersion: musubi.dev/v1alpha1
+kind: CustomerPipeline
+metadata: { name: crm }
+spec:
+  sources: [crm]
+  lake: { folder: lake }
+";
+
+#[test]
+fn a_database_that_cannot_read_a_value_of_its_own_is_not_quoted() {
+    let server = Postgres::start().unwrap_or_else(|e| panic!("{e}"));
+    server
+        .sql(
+            "CREATE TABLE people (id text, note text); INSERT INTO people VALUES ('1', 'Hanako Yamada');
+             CREATE VIEW births AS SELECT id, note::date AS born FROM people",
+        )
+        .unwrap_or_else(|e| panic!("{e}"));
+    let (_, port) = credentials(&server);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("crm.yaml"), TABLE.replace("PORT", &port)).expect("write");
+    let output = Command::new(env!("CARGO_BIN_EXE_musubi"))
+        .args(["run", "-f", "."])
+        .current_dir(folder.path())
+        .env("RUST_LOG", "trace")
+        .output()
+        .expect("run musubi");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    assert!(
+        said.contains("Source crm") && said.contains("22007"),
+        "{said}"
+    );
+    assert!(!said.contains("Hanako"), "{said}");
+}
+
 /// User and port of a server.
 fn credentials(server: &Postgres) -> (String, String) {
     let url = url::Url::parse(&server.url()).expect("a URL");

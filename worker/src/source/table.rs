@@ -13,13 +13,26 @@ use musubi_api::{
 };
 use tokio_postgres::{Client, IsolationLevel, types::Type};
 
-use crate::warehouse::{Credentials, connect_postgres as connect};
+use crate::warehouse::{Credentials, connect_postgres as connect, discreet};
 
 /// Rows that come at once.
 const PORTION: i32 = 8192;
 
 /// Writes the rows of a table as JSON lines; returns the largest cursor seen, or the bookmark when nothing is new.
+/// What the server says of a value that it cannot read is not repeated.
 pub(super) async fn read(
+    server: &PostgresConnector,
+    table: &Table,
+    bookmark: Option<&str>,
+    secrets: &Secrets,
+    out: &mut impl Write,
+) -> Result<Option<String>> {
+    read_rows(server, table, bookmark, secrets, out)
+        .await
+        .map_err(|error| discreet(&error))
+}
+
+async fn read_rows(
     server: &PostgresConnector,
     table: &Table,
     bookmark: Option<&str>,

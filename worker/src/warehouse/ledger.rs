@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use musubi_api::warehouse::LoadMode;
 
-use super::{Table, TableFile, Tables, sums::Sums};
+use super::{LoadReport, Outcome, Table, TableFile, Tables, sums::Sums};
 
 /// A file whose rows are in the warehouse.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,17 +35,9 @@ pub(super) struct Ledger {
     pub(super) last_id: i64,
 }
 
-/// What the ledger says to a load.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Go,
-    Unchanged,
-    Overtaken,
-}
-
 impl Ledger {
-    /// Whether a version is to be loaded.
-    pub(super) fn verdict(&self, tables: &Tables) -> Result<Verdict> {
+    /// What there is to say without a load; `None` when the version is to be loaded.
+    pub(super) fn settled(&self, tables: &Tables) -> Result<Option<LoadReport>> {
         if let Some(owner) = &self.pipeline
             && *owner != tables.pipeline
         {
@@ -54,11 +46,48 @@ impl Ledger {
                 tables.pipeline
             );
         }
-        Ok(match self.version {
-            Some(version) if version > tables.version => Verdict::Overtaken,
-            Some(version) if version == tables.version && self.holds(tables) => Verdict::Unchanged,
-            _ => Verdict::Go,
-        })
+        let (version, outcome) = match self.version {
+            Some(version) if version > tables.version => (version, Outcome::Overtaken),
+            Some(version) if version == tables.version && self.holds(tables) => {
+                (version, Outcome::Unchanged)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(LoadReport {
+            outcome,
+            version,
+            tables: BTreeMap::new(),
+        }))
+    }
+
+    /// Takes in a row of `musubi_loads`; rows come by version.
+    pub(super) fn saw_load(
+        &mut self,
+        pipeline: String,
+        version: i64,
+        table: String,
+        digest: String,
+        shape: String,
+    ) {
+        self.pipeline = Some(pipeline);
+        self.version = Some(version.cast_unsigned());
+        self.digests.insert(table.clone(), digest);
+        self.shapes.insert(table, shape);
+    }
+
+    /// Takes in a row of `musubi_files`; rows come by id.
+    pub(super) fn saw_file(
+        &mut self,
+        id: i64,
+        table: String,
+        path: String,
+        sums: &str,
+    ) -> Result<()> {
+        let sums = serde_json::from_str(sums).context("musubi_files.sums is damaged")?;
+        self.last_id = self.last_id.max(id);
+        let held = Held { id, path, sums };
+        self.files.entry(table).or_default().push(held);
+        Ok(())
     }
 
     fn holds(&self, tables: &Tables) -> bool {

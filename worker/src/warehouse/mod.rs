@@ -89,6 +89,12 @@ impl Table {
         hex::encode(hash.finalize())
     }
 
+    /// For each column, whether it is part of the key.
+    fn keys(&self) -> Vec<bool> {
+        let fields = self.schema.fields().iter();
+        fields.map(|f| self.key.contains(f.name())).collect()
+    }
+
     /// Columns and key: when this changes, the table is made anew.
     fn shape(&self) -> String {
         let columns: Vec<_> = self
@@ -98,6 +104,21 @@ impl Table {
             .map(|f| format!("{} {}", f.name(), f.data_type()))
             .collect();
         format!("{} key {}", columns.join(", "), self.key.join(", "))
+    }
+}
+
+impl TableFile {
+    /// Whether the file holds as many rows as its manifest says.
+    fn check(&self, read: &sums::Sums) -> Result<()> {
+        if read.rows != self.rows {
+            bail!(
+                "{}: the manifest says {} rows and the file holds {}",
+                self.path,
+                self.rows,
+                read.rows
+            );
+        }
+        Ok(())
     }
 }
 

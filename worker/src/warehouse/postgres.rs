@@ -16,7 +16,7 @@ use tokio_postgres::{Client, GenericClient, NoTls};
 
 use super::{
     LoadReport, Outcome, Table, TableLoad, Tables, cells,
-    ledger::{Change, Held, Ledger, Staged, Verdict},
+    ledger::{Change, Held, Ledger, Staged},
     sql::{self, Dialect, literal, name},
     sqlite::arrange,
     sums::{Sums, parse_exact, scale},
@@ -158,18 +158,8 @@ pub(super) async fn load(
     }
     for _ in 0..ATTEMPTS {
         let ledger = read_ledger(&client).await?;
-        let outcome = match ledger.verdict(tables)? {
-            Verdict::Go => None,
-            Verdict::Unchanged => Some(Outcome::Unchanged),
-            Verdict::Overtaken => Some(Outcome::Overtaken),
-        };
-        if let Some(outcome) = outcome {
-            let version = ledger.version.unwrap_or_default();
-            return Ok(LoadReport {
-                outcome,
-                version,
-                tables: Default::default(),
-            });
+        if let Some(report) = ledger.settled(tables)? {
+            return Ok(report);
         }
         if let Some(report) = attempt(&mut client, &lock, mode, store, tables, &ledger).await? {
             return Ok(report);
@@ -236,23 +226,11 @@ async fn read_ledger(client: &impl GenericClient) -> Result<Ledger> {
     let loads =
         "SELECT pipeline, version, table_name, digest, shape FROM musubi_loads ORDER BY version";
     for row in client.query(loads, &[]).await? {
-        let table: String = row.get(2);
-        ledger.pipeline = Some(row.get(0));
-        ledger.version = Some(row.get::<_, i64>(1).cast_unsigned());
-        ledger.digests.insert(table.clone(), row.get(3));
-        ledger.shapes.insert(table, row.get(4));
+        ledger.saw_load(row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
     }
     let files = "SELECT id, table_name, path, sums FROM musubi_files ORDER BY id";
     for row in client.query(files, &[]).await? {
-        let id = row.get(0);
-        let sums = serde_json::from_str(row.get(3)).context("musubi_files.sums is damaged")?;
-        let held = Held {
-            id,
-            path: row.get(2),
-            sums,
-        };
-        ledger.files.entry(row.get(1)).or_default().push(held);
-        ledger.last_id = ledger.last_id.max(id);
+        ledger.saw_file(row.get(0), row.get(1), row.get(2), row.get(3))?;
     }
     Ok(ledger)
 }
@@ -283,12 +261,7 @@ async fn stage(
     let copy = format!("COPY {temp} ({}) FROM STDIN", sql::columns(table));
     let sink = transaction.copy_in(&copy).await?;
     futures::pin_mut!(sink);
-    let keys: Vec<bool> = table
-        .schema
-        .fields()
-        .iter()
-        .map(|f| table.key.contains(f.name()))
-        .collect();
+    let keys = table.keys();
     let mut staged = Vec::new();
     let mut total = Sums::zero(&table.schema);
     let mut text = String::new();
@@ -309,14 +282,7 @@ async fn stage(
                 }
             }
         }
-        if sums.rows != file.rows {
-            bail!(
-                "{}: the manifest says {} rows and the file holds {}",
-                file.path,
-                file.rows,
-                sums.rows
-            );
-        }
+        file.check(&sums)?;
         total.add(&sums);
         staged.push(Staged {
             held: Held {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use super::{
     LoadReport, Outcome, Table, TableLoad, Tables, cells,
-    ledger::{Change, Held, Ledger, Staged, Verdict},
+    ledger::{Change, Held, Ledger, Staged},
     sql::{self, Dialect, name},
     sums::{Sums, scale},
 };
@@ -71,18 +71,8 @@ fn blocking(path: &str, mode: LoadMode, files: &Files, tables: &Tables) -> Resul
     connection.execute_batch(&sql::ledger(Dialect::Sqlite))?;
     for _ in 0..ATTEMPTS {
         let ledger = read_ledger(&connection)?;
-        let outcome = match ledger.verdict(tables)? {
-            Verdict::Go => None,
-            Verdict::Unchanged => Some(Outcome::Unchanged),
-            Verdict::Overtaken => Some(Outcome::Overtaken),
-        };
-        if let Some(outcome) = outcome {
-            let version = ledger.version.unwrap_or_default();
-            return Ok(LoadReport {
-                outcome,
-                version,
-                tables: Default::default(),
-            });
+        if let Some(report) = ledger.settled(tables)? {
+            return Ok(report);
         }
         if let Some(report) = attempt(&mut connection, mode, files, tables, &ledger)? {
             return Ok(report);
@@ -139,26 +129,20 @@ fn read_ledger(connection: &Connection) -> Result<Ledger> {
     )?;
     let mut rows = loads.query([])?;
     while let Some(row) = rows.next()? {
-        let table: String = row.get(2)?;
-        ledger.pipeline = Some(row.get(0)?);
-        ledger.version = Some(row.get::<_, i64>(1)?.cast_unsigned());
-        ledger.digests.insert(table.clone(), row.get(3)?);
-        ledger.shapes.insert(table, row.get(4)?);
+        ledger.saw_load(
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(4)?,
+        );
     }
     let mut files =
         connection.prepare("SELECT id, table_name, path, sums FROM musubi_files ORDER BY id")?;
     let mut rows = files.query([])?;
     while let Some(row) = rows.next()? {
-        let id = row.get(0)?;
-        let sums = serde_json::from_str(&row.get::<_, String>(3)?)
-            .context("musubi_files.sums is damaged")?;
-        let held = Held {
-            id,
-            path: row.get(2)?,
-            sums,
-        };
-        ledger.files.entry(row.get(1)?).or_default().push(held);
-        ledger.last_id = ledger.last_id.max(id);
+        let sums: String = row.get(3)?;
+        ledger.saw_file(row.get(0)?, row.get(1)?, row.get(2)?, &sums)?;
     }
     Ok(ledger)
 }
@@ -192,12 +176,7 @@ fn stage(
         untyped.join(", "),
         name(sql::FILE)
     ))?;
-    let keys: Vec<bool> = table
-        .schema
-        .fields()
-        .iter()
-        .map(|f| table.key.contains(f.name()))
-        .collect();
+    let keys = table.keys();
     let mut staged = Vec::new();
     let mut total = Sums::zero(&table.schema);
     {
@@ -229,14 +208,7 @@ fn stage(
                 }
                 Ok(())
             })?;
-            if sums.rows != file.rows {
-                bail!(
-                    "{}: the manifest says {} rows and the file holds {}",
-                    file.path,
-                    file.rows,
-                    sums.rows
-                );
-            }
+            file.check(&sums)?;
             total.add(&sums);
             staged.push(Staged {
                 held: Held {
