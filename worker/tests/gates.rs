@@ -45,23 +45,73 @@ spec:
             total: { from: total }
 ---
 apiVersion: musubi.dev/v1alpha1
+kind: IdentityPolicy
+metadata: { name: strict }
+spec: { matchProbability: 0.9999 }
+---
+apiVersion: musubi.dev/v1alpha1
 kind: CustomerPipeline
 metadata: { name: shop }
 spec:
   sources: [shop]
+  identityPolicy: strict
   lake: { folder: lake }
 ";
+
+/// Names that nobody takes for each other.
+const NAMES: [&str; 40] = [
+    "Ada Lovelace",
+    "Blaise Pascal",
+    "Carl Gauss",
+    "Dorothy Hodgkin",
+    "Enrico Fermi",
+    "Fritz Haber",
+    "Grace Hopper",
+    "Hedy Lamarr",
+    "Isaac Newton",
+    "James Maxwell",
+    "Katherine Johnson",
+    "Lise Meitner",
+    "Marie Curie",
+    "Niels Bohr",
+    "Otto Hahn",
+    "Pierre Fermat",
+    "Quentin Blake",
+    "Rosalind Franklin",
+    "Sofia Kovalevskaya",
+    "Tycho Brahe",
+    "Ursula Leguin",
+    "Vera Rubin",
+    "Werner Heisenberg",
+    "Xavier Cugat",
+    "Yukawa Hideki",
+    "Zora Hurston",
+    "Abdus Salam",
+    "Bertha Suttner",
+    "Chien Wu",
+    "Dmitri Mendeleev",
+    "Emmy Noether",
+    "Florence Nightingale",
+    "Georg Cantor",
+    "Hypatia Alexandria",
+    "Ignaz Semmelweis",
+    "Jane Goodall",
+    "Kurt Goedel",
+    "Leonhard Euler",
+    "Mileva Maric",
+    "Nikola Tesla",
+];
 
 /// A shop with forty users, who have an e-mail address if `email`, and this many orders.
 fn write(world: &World, day: u32, email: bool, orders: u32) {
     let mut users = "id,name,email\n".to_owned();
-    for i in 0..40 {
+    for (i, name) in NAMES.iter().enumerate() {
         let mail = if email {
-            format!("user{i}@example.com")
+            format!("{}@example.com", name.to_lowercase().replace(' ', "."))
         } else {
             String::new()
         };
-        let _ = writeln!(users, "u{i},Person{i} Of{i},{mail}");
+        let _ = writeln!(users, "u{i},{name},{mail}");
     }
     world.write(
         &format!("data/shop/users_202611{day:02}.csv"),
