@@ -11,7 +11,10 @@ use arrow::{
     row::{RowConverter, SortField},
 };
 use futures::TryStreamExt;
-use musubi_lake::{Store, delta, parquet, pointer};
+use musubi_lake::{
+    Store, delta, parquet,
+    pointer::{self, Published},
+};
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How ids of customers and households count.
@@ -35,8 +38,16 @@ pub async fn published(store: &Store, ids: Ids) -> Result<BTreeMap<String, Strin
     let (published, _) = pointer::published(store)
         .await?
         .context("nothing is published in this lake")?;
+    of(store, &published, ids).await
+}
+
+/// The digest of every table of a version, by table.
+///
+/// # Errors
+/// When a file of the version is gone, and those of the storage.
+pub async fn of(store: &Store, version: &Published, ids: Ids) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::new();
-    for (table, at) in &published.tables {
+    for (table, at) in &version.tables {
         let folder = format!("curated/{table}");
         let snapshot = delta::snapshot(store, &folder, Some(at.delta_version)).await?;
         let paths = snapshot.into_iter().flat_map(|s| s.files.into_keys());

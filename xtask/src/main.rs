@@ -26,6 +26,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Install the servers and readers that tests run against, and say where they are.
+    Tools,
     /// Write what is generated from the resource types: crds/ and docs/reference.md.
     Crds,
 }
@@ -34,6 +36,11 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Test => test::run(),
         Chore::Bench { args } => bench::run(&args),
+        Chore::Tools => servers::prepare().map(|found| {
+            for (name, path) in found {
+                println!("{name}={}", path.display());
+            }
+        }),
         Chore::Crds => crds::run(),
     }
 }

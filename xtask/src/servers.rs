@@ -1,4 +1,4 @@
-//! What the tests run against: a database server and a browser of their own.
+//! What the tests run against: servers, readers and a browser of their own.
 //!
 //! Nothing is skipped in silence: what is missing is installed, and what cannot be installed fails the
 //! run with the command that would install it.
@@ -42,10 +42,11 @@ const TOOLS: [Tool; 2] = [
 /// Installs what is missing, and gives the environment that the tests find it by.
 pub(crate) fn prepare() -> Result<Vec<(&'static str, PathBuf)>> {
     let begun = Instant::now();
-    let found = TOOLS
+    let mut found = TOOLS
         .iter()
         .map(|tool| Ok((tool.variable, provide(tool)?)))
-        .collect::<Result<_>>()?;
+        .collect::<Result<Vec<_>>>()?;
+    found.push(("MUSUBI_TEST_TOOLS", musubi_testing::tools::install()?));
     println!("servers: done in {:.0?}", begun.elapsed());
     Ok(found)
 }

@@ -4,10 +4,12 @@
 //! compare-and-swap. Both are real on folders and on S3.
 
 pub mod delta;
+mod error;
 mod folder;
 pub mod manifest;
 pub mod parquet;
 pub mod pointer;
 mod store;
 
-pub use store::{Error, Location, Meta, Result, Store, Tag};
+pub use error::{Error, Result};
+pub use store::{Location, Meta, Patience, Scrap, Store, Tag};

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::store::{Error, Result, Store};
+use crate::{Error, Result, Store};
 
 /// What a shard's commit came to.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 
-use crate::store::{Error, Result, Store};
+use crate::{Error, Result, Store};
 
 /// A file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Error, Result, Store, Tag,
     manifest::{decode, encode},
-    store::{Error, Result, Store, Tag},
 };
 
 const POINTER: &str = "published.json";
@@ -23,7 +23,7 @@ const OWNER: &str = "owner.json";
 pub struct Published {
     /// Version, from 1.
     pub version: u64,
-    /// Run that made its content.
+    /// Run or rollback that published it.
     pub run: String,
     /// Instant that the run speaks for.
     pub as_of: jiff::Timestamp,
@@ -86,12 +86,16 @@ pub async fn published(store: &Store) -> Result<Option<(Published, Tag)>> {
     read(store, POINTER, "the published pointer").await
 }
 
+fn record(version: u64) -> String {
+    format!("published/{version:010}.json")
+}
+
 /// One version of the past, if it is still described.
 ///
 /// # Errors
 /// Those of the storage.
 pub async fn version(store: &Store, version: u64) -> Result<Option<Published>> {
-    let path = format!("published/{version:010}.json");
+    let path = record(version);
     store
         .find(&path)
         .await?
@@ -99,49 +103,100 @@ pub async fn version(store: &Store, version: u64) -> Result<Option<Published>> {
         .transpose()
 }
 
-/// Every version that is still described, oldest first.
+/// A version of the past, and when it was published.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The version.
+    pub version: Published,
+    /// When it was described, by the storage's clock.
+    pub at: jiff::Timestamp,
+}
+
+/// Every version that is still described, oldest first; also one that is about to be published.
 ///
 /// # Errors
 /// Those of the storage.
 pub async fn history(store: &Store) -> Result<Vec<Published>> {
+    let described = described(store).await?.into_iter();
+    Ok(described.map(|past| past.version).collect())
+}
+
+/// Every version that was published and is still described, oldest first.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn past(store: &Store) -> Result<Vec<Past>> {
+    let now = published(store).await?.map_or(0, |(p, _)| p.version);
+    let mut versions = described(store).await?;
+    versions.retain(|past| past.version.version <= now);
+    Ok(versions)
+}
+
+async fn described(store: &Store) -> Result<Vec<Past>> {
     let mut versions = Vec::new();
     for meta in store.list("published").await? {
-        versions.push(decode(
-            &meta.path,
-            "a published version",
-            &store.get(&meta.path).await?,
-        )?);
+        let Some(body) = store.find(&meta.path).await? else {
+            continue;
+        };
+        versions.push(Past {
+            version: decode(&meta.path, "a published version", &body)?,
+            at: meta.modified,
+        });
     }
     Ok(versions)
 }
 
-/// Moves the pointer from the version that was read to the next. A pointer that stands at `next` already
-/// (same run, same version) is fine: somebody else rolled forward.
+/// The version that `run` published, if the pointer has come to it; whatever was published since.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the pointer has gone elsewhere.
-pub async fn advance(store: &Store, from: Option<&Tag>, next: &Published) -> Result<()> {
-    let record = format!("published/{:010}.json", next.version);
-    let body = encode(POINTER, next)?;
-    match store.create(&record, body.clone()).await {
-        Ok(()) | Err(Error::AlreadyExists { .. }) => {}
-        Err(error) => return Err(error),
-    }
-    // What was described first is what is published, whoever gets here.
-    let body = store.get(&record).await?;
-    let outcome = match from {
-        Some(tag) => store.swap(POINTER, body, tag).await,
-        None => store.create(POINTER, body).await,
-    };
-    match outcome {
-        Err(Error::Conflict { path } | Error::AlreadyExists { path }) => {
-            match published(store).await? {
-                Some((now, _)) if now.version == next.version && now.run == next.run => Ok(()),
-                _ => Err(Error::Conflict { path }),
-            }
+/// Those of the storage.
+pub async fn published_by(store: &Store, run: &str, number: u64) -> Result<Option<Published>> {
+    match published(store).await? {
+        Some((now, _)) if now.version >= number => {
+            Ok(version(store, number).await?.filter(|p| p.run == run))
         }
-        other => other,
+        _ => Ok(None),
     }
+}
+
+/// Moves the pointer to a version that was declared ([`declare`]), and gives what now stands as that version: what
+/// was described first, whoever gets here. A pointer that has come there already, or further, is fine:
+/// somebody else rolled forward.
+///
+/// # Errors
+/// [`Error::Conflict`] when another run published this version.
+pub async fn advance(store: &Store, next: &Published) -> Result<Published> {
+    let record = record(next.version);
+    let body = match store.create(&record, encode(POINTER, next)?).await {
+        Ok(()) | Err(Error::AlreadyExists { .. }) => store.get(&record).await?,
+        Err(error) => return Err(error),
+    };
+    let described: Published = decode(&record, "a published version", &body)?;
+    if described.run != next.run {
+        return Err(Error::Conflict { path: record });
+    }
+    loop {
+        let outcome = match published(store).await? {
+            Some((now, _)) if now.version >= next.version => return Ok(described),
+            Some((_, tag)) => store.swap(POINTER, body.clone(), &tag).await,
+            // The first version, or a lake whose pointer was lost and that is rebuilt from raw.
+            None => store.create(POINTER, body.clone()).await,
+        };
+        match outcome {
+            Ok(()) => return Ok(described),
+            // Somebody else moved it: what it says now decides. It only ever grows, so this ends.
+            Err(Error::Conflict { .. } | Error::AlreadyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Forgets a version of the past: its files may go.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn forget(store: &Store, version: u64) -> Result<()> {
+    store.delete(&record(version)).await
 }
 
 /// The intent that stands, with its tag.

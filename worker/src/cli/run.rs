@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     report::{self, Paint, RunSummary},
     stage::{
-        Context, RunRefused,
+        Context, RunRefused, publication,
         runner::{self, StageSummary, Watch},
     },
 };
@@ -169,12 +169,12 @@ pub(super) async fn execute(
     };
     let stages = match stages {
         Err(error) if error.downcast_ref::<RunRefused>().is_some() => {
-            close(&context.store).await?;
+            close(&context.store, &context.run.uid).await?;
             return Err(error);
         }
         other => other?,
     };
-    close(&context.store).await?;
+    close(&context.store, &context.run.uid).await?;
     report::write(&context, &stages).await
 }
 
@@ -243,6 +243,7 @@ async fn open(store: &Store, wanted: Run) -> Result<Run> {
                 let open: Open = manifest::decode(OPEN, "the open run", &bytes)?;
                 if let Some(run) = open.run
                     && same(&run, &wanted)
+                    && !publication::is_overtaken(store, &run.uid).await?
                 {
                     return Ok(run);
                 }
@@ -270,8 +271,13 @@ fn same(a: &Run, b: &Run) -> bool {
     a == *b
 }
 
-async fn close(store: &Store) -> Result<()> {
-    if let Ok((_, tag)) = store.get_tagged(OPEN).await {
+/// Closes a run, unless another one was opened since.
+async fn close(store: &Store, run: &str) -> Result<()> {
+    if let Ok((bytes, tag)) = store.get_tagged(OPEN).await {
+        let open: Open = manifest::decode(OPEN, "the open run", &bytes)?;
+        if open.run.is_none_or(|r| r.uid != run) {
+            return Ok(());
+        }
         let closed = Open {
             run: None,
             nonce: musubi_lake::pointer::nonce(),

@@ -15,6 +15,7 @@ pub mod load;
 pub mod matching;
 mod movers;
 pub mod plan;
+pub(crate) mod publication;
 pub mod publish;
 pub mod records;
 mod replay;

@@ -11,7 +11,7 @@ use super::{
     Context, Outcome,
     edits::{self, EditSet},
     files::Files,
-    publish, replay, view,
+    publication, replay, view,
 };
 use crate::source::{self, SourceObject};
 
@@ -134,7 +134,7 @@ pub(super) struct Start {
 
 /// The version that is published now.
 async fn start(context: &Context) -> Result<Start> {
-    publish::roll_forward(context).await?;
+    publication::roll_forward(&context.store).await?;
     let (base, state) = match pointer::published(&context.store).await? {
         Some((published, _)) => (published.version, published.state),
         None => (0, BTreeMap::new()),

@@ -21,7 +21,7 @@ use super::{
     edits,
     files::{File, Files},
     plan::Start,
-    publish, tables, versions,
+    publication, tables, versions,
 };
 
 /// Name of the state that holds what happened to ids before, when the table of it is lost.
@@ -81,7 +81,7 @@ async fn kept(store: &Store) -> Result<Vec<Kept>> {
 pub(super) async fn start(context: &Context, what: &Replay) -> Result<Start> {
     let store = &context.store;
     if pointer::published(store).await?.is_some() {
-        publish::roll_forward(context).await?;
+        publication::roll_forward(store).await?;
     }
     let published = pointer::published(store).await?.map(|(p, _)| p);
     let history = pointer::history(store).await?;

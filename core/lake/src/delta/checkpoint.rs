@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 
 use super::log::Snapshot;
 use crate::{
-    manifest,
+    Error, Result, Store, manifest,
     parquet::{self, Sink},
-    store::{Error, Result, Store},
 };
 
 /// Every how many versions a checkpoint is written: what other writers of Delta do by default.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DataFile, checkpoint};
-use crate::store::{Error, Result, Store};
+use crate::{Error, Result, Store};
 
 /// One version of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

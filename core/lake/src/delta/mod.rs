@@ -2,8 +2,9 @@
 //!
 //! The log is small enough to write by hand: one JSON file a version, made with put-if-absent, so that of
 //! rival writers one wins. A commit carries an application transaction id (pipeline and table, version of
-//! the publish), so that it happens once however often it is tried. Of columns that speak of
-//! persons the log holds no minimum and maximum: those would be real values. Every tenth version is also written down whole,
+//! the publish), so that it happens once however often it is tried, and a writer that wakes late, when a
+//! later transaction is in the log, changes nothing. Of columns that speak of persons the log holds no
+//! minimum and maximum: those would be real values. Every tenth version is also written down whole,
 //! as a checkpoint, so that a long history costs no more to read than a short one.
 
 mod checkpoint;
@@ -15,7 +16,7 @@ use arrow::datatypes::{DataType, Schema, TimeUnit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::store::{Error, Result, Store};
+use crate::{Error, Result, Store};
 
 pub use log::{Snapshot, snapshot};
 
@@ -55,20 +56,18 @@ pub struct Commit<'a> {
 }
 
 /// Brings a table to exactly the given files, as one version; unchanged files stay. Gives the version.
-/// Nothing happens when the transaction is in the log already, nor when nothing differs.
+/// Nothing happens when the transaction or a later one is in the log already, nor when nothing differs.
 ///
 /// # Errors
 /// [`Error::Conflict`] when somebody else writes to the table without end.
 pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<u64> {
     for _ in 0..16 {
         let before = snapshot(store, commit.table, None).await?;
-        if let Some(before) = &before
-            && before
-                .transactions
-                .get(commit.application)
-                .is_some_and(|t| *t >= commit.transaction)
-        {
-            return Ok(before.version);
+        if let Some(before) = &before {
+            let newest = before.transactions.get(commit.application);
+            if newest.is_some_and(|t| *t >= commit.transaction) || same(commit, before) {
+                return Ok(before.version);
+            }
         }
         let version = before.as_ref().map_or(0, |b| b.version + 1);
         let body = body(commit, before.as_ref());
@@ -88,6 +87,16 @@ pub async fn commit(store: &Store, commit: &Commit<'_>) -> Result<u64> {
     Err(Error::Conflict {
         path: commit.table.into(),
     })
+}
+
+/// Whether a table is as a commit would leave it.
+fn same(commit: &Commit<'_>, before: &Snapshot) -> bool {
+    before.schema() == schema_string(commit.schema)
+        && before.files.len() == commit.files.len()
+        && commit
+            .files
+            .iter()
+            .all(|f| before.files.contains_key(&f.path))
 }
 
 fn body(commit: &Commit<'_>, before: Option<&Snapshot>) -> String {
