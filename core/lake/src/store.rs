@@ -259,7 +259,11 @@ impl Store {
     /// Those of the storage.
     pub async fn head(&self, path: &str) -> Result<Option<Meta>> {
         match self.inner.head(&Self::path(path)?).await {
-            Ok(meta) => Ok(Some(to_meta(meta))),
+            // A store below a prefix names the object by its whole key here.
+            Ok(meta) => Ok(Some(Meta {
+                path: path.to_owned(),
+                ..to_meta(meta)
+            })),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(Error::from_storage(path, error)),
         }

@@ -53,7 +53,7 @@ async fn what_is_not_there_is_said_so(store: Store) -> Result<()> {
 }
 
 async fn one_of_many_creates_wins(store: Store) -> Result<()> {
-    for round in 0..5 {
+    for round in 0..2 {
         let path = format!("race/{round}");
         let rivals = (0..16).map(|me: u8| {
             let (store, path) = (store.clone(), path.clone());
@@ -77,7 +77,7 @@ async fn one_of_many_swaps_wins(store: Store) -> Result<()> {
     store
         .create("pointer", Bytes::from_static(b"begin"))
         .await?;
-    for round in 0..5 {
+    for round in 0..2 {
         let (_, tag) = store.get_tagged("pointer").await?;
         let rivals = (0..16).map(|me: u8| {
             let (store, tag) = (store.clone(), tag.clone());
@@ -100,7 +100,7 @@ async fn one_of_many_swaps_wins(store: Store) -> Result<()> {
 
 async fn swaps_lose_no_count(store: Store) -> Result<()> {
     store.create("count", Bytes::from_static(b"0 -")).await?;
-    let counters = (0..8).map(|me| {
+    let counters = (0..4).map(|me| {
         let store = store.clone();
         tokio::spawn(async move {
             for at in 0..4 {
@@ -127,7 +127,7 @@ async fn swaps_lose_no_count(store: Store) -> Result<()> {
         counter.expect("no panic")?;
     }
     let end = store.get("count").await?;
-    assert!(end.starts_with(b"32 "), "{end:?}");
+    assert!(end.starts_with(b"16 "), "{end:?}");
     Ok(())
 }
 
@@ -188,7 +188,7 @@ async fn listings_are_sorted_and_stay_below_the_prefix(store: Store) -> Result<(
 }
 
 async fn listings_show_every_key_of_many(store: Store) -> Result<()> {
-    let wanted: BTreeSet<String> = (0..1_150)
+    let wanted: BTreeSet<String> = (0..1_020)
         .map(|n| format!("many/{:02}/{n:04}", n % 7))
         .collect();
     let mut puts = stream::iter(wanted.clone())

@@ -26,7 +26,7 @@ pub(crate) struct World {
 }
 
 /// Nobody watches.
-struct Silent;
+pub(crate) struct Silent;
 
 impl Watch for Silent {
     fn stage(&self, _: Stage, _: u32) {}
