@@ -9,4 +9,5 @@ pub mod report;
 pub mod source;
 pub mod stage;
 pub mod trace;
+pub mod upkeep;
 pub mod warehouse;

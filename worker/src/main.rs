@@ -16,7 +16,9 @@ async fn main() -> std::process::ExitCode {
                 "error: "
             };
             eprintln!("{mark}{text}");
-            std::process::ExitCode::FAILURE
+            let code = error.downcast_ref::<musubi::cli::Interrupted>();
+            // At once: what other threads are at is never half seen, and nobody waits for it.
+            std::process::exit(code.map_or(1, |signal| signal.code))
         }
     }
 }

@@ -24,11 +24,8 @@ use support::{Silent, World};
 /// Runs all stages behind a layer.
 async fn run(world: &World, uid: &str, hook: &Hook) -> anyhow::Result<()> {
     let (run, secrets) = world.resolve(uid, 2);
-    let context = Context::open(run, secrets)?;
-    let context = Context {
-        store: layer::over(context.store.clone(), hook.clone()),
-        ..context
-    };
+    let mut context = Context::open(run, secrets)?;
+    context.store = layer::over(context.store.clone(), hook.clone());
     runner::run(&context, 2, Arc::new(Silent)).await?;
     Ok(())
 }

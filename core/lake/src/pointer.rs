@@ -245,6 +245,15 @@ struct Owner {
     pipeline: String,
 }
 
+/// The pipeline that owns the lake, if one does.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn owner(store: &Store) -> Result<Option<String>> {
+    let owner: Option<(Owner, Tag)> = read(store, OWNER, "the owner of the lake").await?;
+    Ok(owner.map(|(owner, _)| owner.pipeline))
+}
+
 /// Takes the lake for a pipeline (`namespace/name`), or finds that it is taken by it already.
 ///
 /// # Errors

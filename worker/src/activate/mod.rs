@@ -60,6 +60,26 @@ pub struct Receipt {
     pub changed: u64,
 }
 
+impl Receipt {
+    /// Of a delivery that a later one made needless.
+    #[must_use]
+    pub fn of_nothing(audience: &str, version: u64, consent: &str) -> Self {
+        Self {
+            audience: audience.into(),
+            version,
+            consent: consent.into(),
+            file: String::new(),
+            sha256: String::new(),
+            segment: 0,
+            without_consent: 0,
+            rows: 0,
+            entered: 0,
+            left: 0,
+            changed: 0,
+        }
+    }
+}
+
 /// An audience and what it is evaluated over.
 pub struct Activation<'a> {
     /// Name of the audience.

@@ -3,15 +3,21 @@
 mod crds;
 mod demo;
 mod help;
+mod lake;
 mod logs;
 mod output;
+mod place;
 mod quarantine;
 mod replay;
+mod rollback;
 mod run;
+mod signal;
 mod stage;
 mod target;
 mod trace;
 mod validate;
+
+pub use signal::Interrupted;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -51,6 +57,8 @@ enum Command {
     Demo(demo::Args),
     Quarantine(quarantine::Args),
     Replay(replay::Args),
+    Lake(lake::Args),
+    Rollback(rollback::Args),
     Run(run::Args),
     Stage(stage::Args),
     Trace(trace::Args),
@@ -81,6 +89,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Demo(args) => demo::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
+        Command::Lake(args) => lake::run(args).await,
+        Command::Rollback(args) => rollback::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Stage(args) => stage::run(args).await,
         Command::Trace(args) => trace::run(args).await,

@@ -163,9 +163,7 @@ pub(super) async fn execute(
     };
     let stages = tokio::select! {
         outcome = runner::run(&context, threads, watch) => outcome,
-        _ = tokio::signal::ctrl_c() => {
-            anyhow::bail!("interrupted; nothing half-done is visible. The same command goes on where this one stopped")
-        }
+        signal = super::signal::interrupted() => return Err(signal.into()),
     };
     let stages = match stages {
         Err(error) if error.downcast_ref::<RunRefused>().is_some() => {
@@ -174,8 +172,9 @@ pub(super) async fn execute(
         }
         other => other?,
     };
+    let summary = report::write(&context, &stages).await?;
     close(&context.store, &context.run.uid).await?;
-    report::write(&context, &stages).await
+    Ok(summary)
 }
 
 /// Commands to try after a run, as they can be typed where the run was started.

@@ -1,10 +1,14 @@
 //! `musubi stage`: one shard of one stage, as a Job's pod runs it.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
-use clap::Args as ClapArgs;
-use musubi_api::run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, RUN_FORMAT, Run, Stage};
+use clap::{Args as ClapArgs, builder::PossibleValuesParser};
+use musubi_api::run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, RUN_FORMAT, Run, Stage, StageReport};
+use serde::{Deserialize, Serialize};
 
 use crate::stage::{self, Context, RunRefused};
 
@@ -14,10 +18,11 @@ use crate::stage::{self, Context, RunRefused};
 /// once, and on any machine.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Exit codes:\n  0   done\n  42  this shard can never succeed\n  43  the run can never succeed\n  any other: try again"
+    after_help = "Examples:\n  musubi stage plan --run run.yaml\n  musubi stage clean --run run.yaml --shard 3 --report /dev/termination-log\n\nExit codes:\n  0   done\n  2   wrong usage\n  42  this shard can never succeed\n  43  the run can never succeed\n  any other: try again"
 )]
 pub(super) struct Args {
-    /// plan, ingest, clean, train, match, link, attach, curate, publish, load or activate.
+    /// The stage.
+    #[arg(value_name = "STAGE", value_parser = PossibleValuesParser::new(Stage::ALL.map(Stage::as_str)))]
     name: String,
     /// The resolved run.
     #[arg(long, value_name = "FILE")]
@@ -25,56 +30,134 @@ pub(super) struct Args {
     /// Shard, from 0.
     #[arg(long, default_value_t = 0)]
     shard: u32,
-    /// Where the report goes (JSON, counts only, under 4 kB).
+    /// Where the report goes (JSON, under 4 kB: counts, or why it failed).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+}
+
+/// Bytes that a report stays under: what Kubernetes takes as a termination message.
+const REPORT_LIMIT: usize = 4096;
+
+/// Why a shard failed, and what that means for its retry.
+struct Failure {
+    code: i32,
+    why: String,
+}
+
+/// What a shard that failed says in its report.
+#[derive(Serialize)]
+struct FailureReport<'a> {
+    stage: &'a str,
+    shard: u32,
+    error: &'a str,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Whatever may succeed when it is tried again.
+/// When the report cannot be written, or the process is asked to stop.
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
-    let stage = Stage::ALL.into_iter().find(|s| s.as_str() == args.name);
-    let names = Stage::ALL.map(Stage::as_str).join(", ");
-    let stage = stage
-        .with_context(|| format!("there is no stage {}; the stages are {names}", args.name))?;
-    let path = args.run.display();
-    let text = std::fs::read_to_string(&args.run).with_context(|| format!("read {path}"))?;
-    let run: Run = serde_saphyr::from_str(&text).with_context(|| format!("{path} is not a run"))?;
-    if run.format > RUN_FORMAT {
-        eprintln!(
-            "error: {path} has format {}, this worker reads up to {RUN_FORMAT}; use a newer worker",
-            run.format
-        );
-        return code(EXIT_RUN_FAILED);
-    }
-    let context = Context::open(run, musubi_api::secrets::Secrets::default())?;
-    if stage != Stage::Plan && args.shard >= stage::shards(&context, stage).await? {
-        eprintln!(
-            "error: stage {} has no shard {} in this run",
-            args.name, args.shard
-        );
-        return code(EXIT_SHARD_FAILED);
-    }
-    match stage::run_shard(&context, stage, args.shard).await {
+    let outcome = tokio::select! {
+        outcome = shard(&args) => outcome,
+        signal = super::signal::interrupted() => return Err(signal.into()),
+    };
+    match outcome {
         Ok(report) => {
-            let text = serde_json::to_string(&report)?;
-            match args.report {
-                Some(file) => std::fs::write(&file, text)
-                    .with_context(|| format!("write {}", file.display()))?,
-                None => println!("{text}"),
-            }
+            write(args.report.as_deref(), serde_json::to_string(&report)?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) if error.downcast_ref::<RunRefused>().is_some() => {
-            eprintln!("error: {error:#}");
-            code(EXIT_RUN_FAILED)
+        Err(Failure { code, why }) => {
+            eprintln!("error: {why}");
+            if args.report.is_some() {
+                write(args.report.as_deref(), failure(&args, &why)?)?;
+            }
+            Ok(ExitCode::from(u8::try_from(code)?))
         }
-        Err(error) => Err(error),
     }
 }
 
-fn code(code: i32) -> Result<ExitCode> {
-    Ok(ExitCode::from(u8::try_from(code)?))
+async fn shard(args: &Args) -> Result<StageReport, Failure> {
+    let never = |why: String| Failure {
+        code: EXIT_RUN_FAILED,
+        why,
+    };
+    let path = args.run.display();
+    let text = std::fs::read_to_string(&args.run)
+        .with_context(|| format!("read {path}"))
+        .map_err(again)?;
+    // The format comes first: of a newer one nothing else may be readable.
+    let format: Format =
+        serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
+    if format.format > RUN_FORMAT {
+        return Err(never(format!(
+            "{path} has format {}, this worker reads up to {RUN_FORMAT}; use a newer worker",
+            format.format
+        )));
+    }
+    let run: Run =
+        serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
+    let context = Context::open(run, musubi_api::secrets::Secrets::default()).map_err(again)?;
+    let stage = Stage::ALL.into_iter().find(|s| s.as_str() == args.name);
+    let stage = stage.ok_or_else(|| never(format!("there is no stage {}", args.name)))?;
+    if args.shard >= stage::shards(&context, stage).await.map_err(again)? {
+        return Err(Failure {
+            code: EXIT_SHARD_FAILED,
+            why: format!(
+                "stage {} has no shard {} in this run",
+                args.name, args.shard
+            ),
+        });
+    }
+    stage::run_shard(&context, stage, args.shard)
+        .await
+        .map_err(again)
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+fn again(error: anyhow::Error) -> Failure {
+    let refused = error.downcast_ref::<RunRefused>().is_some();
+    Failure {
+        code: if refused { EXIT_RUN_FAILED } else { 1 },
+        why: format!("{error:#}"),
+    }
+}
+
+fn failure(args: &Args, why: &str) -> Result<String> {
+    let text = |error: &str| {
+        serde_json::to_string(&FailureReport {
+            stage: &args.name,
+            shard: args.shard,
+            error,
+        })
+    };
+    let mut end = why.len();
+    loop {
+        let report = text(&why[..end])?;
+        if report.len() < REPORT_LIMIT {
+            return Ok(report);
+        }
+        end = why.floor_char_boundary(end - end.div_ceil(8));
+    }
+}
+
+fn write(file: Option<&Path>, text: String) -> Result<()> {
+    anyhow::ensure!(
+        text.len() < REPORT_LIMIT,
+        "the report has {} bytes",
+        text.len()
+    );
+    match file {
+        Some(file) => {
+            std::fs::write(file, text).with_context(|| format!("write {}", file.display()))
+        }
+        None => {
+            println!("{text}");
+            Ok(())
+        }
+    }
 }

@@ -67,6 +67,22 @@ fn outcome(reused: bool, done: &Loaded) -> Outcome {
     )
 }
 
+/// Loads a published version into every warehouse of the pipeline, and gives their names.
+///
+/// # Errors
+/// When a warehouse cannot be loaded; those before it are.
+pub async fn load_version(context: &Context, version: u64) -> Result<Vec<String>> {
+    let tables = published_tables(context, version).await?;
+    let secrets = context.secrets.clone();
+    let secret = move |reference: &SecretRef, key: &str| Ok(secrets.get(reference, key)?);
+    for (name, spec) in &context.run.warehouses {
+        warehouse::load(spec, &secret, &context.store, &tables)
+            .await
+            .with_context(|| format!("Warehouse {name}"))?;
+    }
+    Ok(context.run.warehouses.keys().cloned().collect())
+}
+
 /// A published version as a warehouse sees it.
 ///
 /// # Errors
@@ -157,6 +173,13 @@ async fn deliver(context: &Context, shard: u32) -> Result<Activated> {
             "what an audience was",
             &context.store.get(&meta.path).await?,
         )?;
+        if state.version > published.version {
+            // A later version was delivered, with the difference to what came before this one.
+            let receipt = Receipt::of_nothing(name, published.version, &audience.consent);
+            return context
+                .commit(Stage::Activate, shard, Activated { receipt })
+                .await;
+        }
         if state.version < published.version
             && previous
                 .as_ref()

@@ -1,5 +1,7 @@
 //! A layer over storage that sees every call before and after its effect, and may fail or hold it.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;

@@ -1,0 +1,215 @@
+//! `musubi lake`: looks at a lake's versions, and clears away what nobody needs.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args as ClapArgs, Subcommand};
+use musubi_api::pipeline::Retention;
+use serde::Serialize;
+
+use super::{
+    output::{Output, table},
+    place::Place,
+};
+use crate::upkeep::{
+    gc::{self, Findings, Policy, Why},
+    log::{self, Entry},
+};
+
+/// Look at the versions of a lake, and clear away what nobody needs.
+#[derive(Debug, ClapArgs)]
+#[command(arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    Log(LogArgs),
+    Gc(GcArgs),
+}
+
+/// List the published versions, newest first: when, by which run, how many rows, what changed.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  musubi lake log -f examples/bento\n  musubi lake log --lake ./musubi-demo/lake -o json"
+)]
+struct LogArgs {
+    #[command(flatten)]
+    place: Place,
+    /// How the versions are printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Clear away what nobody needs: attempts that lost, files of runs that are over, versions past retention.
+///
+/// Says what would go; deletes it with --delete. Safe while runs are under way. Raw files are never touched.
+/// Whoever reads an old version by its number must finish before retention ends.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  musubi lake gc -f examples/bento\n  musubi lake gc -f examples/bento --delete\n  musubi lake gc --lake s3://bento/lake --keep-versions 3 --keep-days 0 --delete"
+)]
+struct GcArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Delete what is listed.
+    #[arg(long)]
+    delete: bool,
+    /// Newest versions to keep; spec.retention.versions of the pipeline by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_versions: Option<u32>,
+    /// Days to keep a version after another took its place; spec.retention.days by default.
+    #[arg(long, value_name = "DAYS")]
+    keep_days: Option<u32>,
+    /// Age below which nothing goes: longer than your longest run, since a run on another machine may be
+    /// writing what nothing names yet.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    min_age: jiff::SignedDuration,
+    /// How the outcome is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of the storage.
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    match args.chore {
+        Chore::Log(args) => {
+            let opened = args.place.open().await?;
+            args.output
+                .print(&log::log(&opened.store).await?, |entries| versions(entries))?;
+        }
+        Chore::Gc(args) => clear(args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn clear(args: GcArgs) -> Result<()> {
+    let opened = args.place.open().await?;
+    let retention = match &opened.context {
+        Some(context) => context.run.spec.retention.clone(),
+        None => Retention::default(),
+    };
+    let policy = Policy {
+        versions: args.keep_versions.unwrap_or(retention.versions),
+        days: args.keep_days.unwrap_or(retention.days),
+        min_age: args.min_age,
+        now: jiff::Timestamp::now(),
+    };
+    let found = if args.delete {
+        gc::clear(&opened.store, &policy).await?
+    } else {
+        gc::look(&opened.store, &policy).await?
+    };
+    let answer = Answer {
+        deleted: args.delete,
+        found,
+    };
+    args.output.print(&answer, findings)
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    deleted: bool,
+    #[serde(flatten)]
+    found: Findings,
+}
+
+fn findings(answer: &Answer) -> String {
+    let Answer { deleted, found } = answer;
+    if found.waste.is_empty() {
+        return format!(
+            "Nothing to clear away; {} versions are kept.",
+            found.kept.len()
+        );
+    }
+    let words = [
+        (Why::Version, "records of versions past retention"),
+        (
+            Why::Unused,
+            "data files that no kept version and no run has",
+        ),
+        (Why::Attempt, "files of attempts that lost"),
+        (Why::Run, "files of runs that are over"),
+        (Why::Scrap, "scraps of writers that died"),
+    ];
+    let mut rows = table(&["what", "objects", "bytes"], 1);
+    for (why, word) in words {
+        let of = || found.waste.iter().filter(move |w| w.why == why);
+        if of().next().is_some() {
+            let bytes: u64 = of().map(|w| w.size).sum();
+            rows.add_row([word.to_owned(), of().count().to_string(), bytes.to_string()]);
+        }
+    }
+    let versions = match found.expired.as_slice() {
+        [] => String::new(),
+        expired => {
+            let list: Vec<String> = expired.iter().map(u64::to_string).collect();
+            format!(
+                "\nVersions {}: {}",
+                if *deleted { "gone" } else { "past retention" },
+                list.join(", ")
+            )
+        }
+    };
+    let end = if *deleted {
+        "Deleted."
+    } else {
+        "Nothing was deleted; add --delete to do it, -o json to see every path."
+    };
+    format!("{rows}{versions}\n{end}")
+}
+
+fn versions(entries: &[Entry]) -> String {
+    if entries.is_empty() {
+        return "Nothing is published yet.".to_owned();
+    }
+    let mut rows = table(
+        &["version", "published", "by", "changed", "rows", "customers"],
+        4,
+    );
+    for entry in entries {
+        let now = if entry.current { " (current)" } else { "" };
+        let by = match entry.restores {
+            Some(version) => format!("rollback to {version}"),
+            None => format!("run {}", entry.run),
+        };
+        rows.add_row([
+            format!("{}{now}", entry.version),
+            entry.published.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+            by,
+            changed(entry),
+            entry.rows.to_string(),
+            entry
+                .tables
+                .get("customers")
+                .copied()
+                .unwrap_or(0)
+                .to_string(),
+        ]);
+    }
+    rows.to_string()
+}
+
+/// The tables that changed most, in a few words.
+fn changed(entry: &Entry) -> String {
+    let mut tables: Vec<(&String, &i64)> = entry.changed.iter().collect();
+    tables.sort_by_key(|(name, rows)| (std::cmp::Reverse(rows.unsigned_abs()), *name));
+    let words: Vec<String> = tables
+        .iter()
+        .take(3)
+        .map(|(name, rows)| match **rows {
+            0 => format!("{name} rewritten"),
+            rows => format!("{name} {rows:+}"),
+        })
+        .collect();
+    match tables.len() {
+        0 => String::new(),
+        1..=3 => words.join(", "),
+        more => format!("{}, {} more", words.join(", "), more - 3),
+    }
+}

@@ -1,0 +1,80 @@
+//! Which lake a command is about: that of a pipeline's resources, or one named by its place.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use musubi_lake::{Location, Store, pointer};
+
+use crate::stage::Context;
+
+/// The lake.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// Files and folders that hold the resources.
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "lake")]
+    files: Vec<PathBuf>,
+    /// The pipeline, when there are several.
+    #[arg(short, long)]
+    pipeline: Option<String>,
+    /// The lake itself instead of resources: a folder, or s3://BUCKET/PREFIX with the AWS variables of the
+    /// environment.
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["files", "pipeline"])]
+    lake: Option<String>,
+}
+
+/// A lake that is open.
+pub(super) struct Opened {
+    /// The lake.
+    pub(super) store: Store,
+    /// Who owns it: `namespace/name`.
+    pub(super) pipeline: String,
+    /// What the resources say, when they were given.
+    pub(super) context: Option<Context>,
+}
+
+impl Place {
+    /// Opens the lake.
+    ///
+    /// # Errors
+    /// When the resources are wrong, or the place is no lake.
+    pub(super) async fn open(&self) -> Result<Opened> {
+        let Some(place) = &self.lake else {
+            let (run, secrets) = super::resolve(&self.files, self.pipeline.as_deref())?;
+            let pipeline = format!("{}/{}", run.namespace, run.pipeline);
+            let context = Context::open(run, secrets)?;
+            return Ok(Opened {
+                store: context.store.clone(),
+                pipeline,
+                context: Some(context),
+            });
+        };
+        let location = match place.strip_prefix("s3://") {
+            Some(rest) => {
+                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+                Location::S3 {
+                    bucket: bucket.into(),
+                    prefix: prefix.trim_matches('/').into(),
+                    region: None,
+                    endpoint: None,
+                    keys: None,
+                }
+            }
+            None => {
+                let folder = PathBuf::from(place);
+                if !folder.is_dir() {
+                    bail!("--lake {place}: there is no such folder");
+                }
+                Location::Folder(folder)
+            }
+        };
+        let store = Store::open(&location)?;
+        let owner = pointer::owner(&store).await?;
+        Ok(Opened {
+            pipeline: owner.with_context(|| {
+                format!("--lake {place}: this is no lake of musubi's; it has no owner.json")
+            })?,
+            store,
+            context: None,
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! `musubi stage`: what a Job's pod is told by exit code and report.
+
+#[path = "support/bento.rs"]
+mod bento;
+mod support;
+
+use std::{fs, process::Command};
+
+use musubi_api::run::Stage;
+use support::World;
+
+/// A world with one run, written to `run.yaml`.
+fn world(change: impl FnOnce(String) -> String) -> World {
+    let world = World::new(bento::RESOURCES);
+    bento::day(&world, 1);
+    let (run, _) = world.resolve("r1", 2);
+    let text = serde_saphyr::to_string(&run).expect("YAML");
+    world.write("run.yaml", change(text).as_bytes());
+    world
+}
+
+fn stage(world: &World, name: &str, shard: u32) -> (Option<i32>, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
+        .args(["stage", name, "--shard", &shard.to_string()])
+        .arg("--run")
+        .arg(world.path("run.yaml"))
+        .arg("--report")
+        .arg(world.path("report.json"))
+        .output()
+        .expect("start musubi");
+    assert!(out.stdout.is_empty(), "the report goes to its file");
+    (
+        out.status.code(),
+        String::from_utf8_lossy(&out.stderr).into_owned(),
+    )
+}
+
+fn report(world: &World) -> serde_json::Value {
+    let bytes = fs::read(world.path("report.json")).expect("a report");
+    assert!(bytes.len() < 4096, "{} bytes", bytes.len());
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[test]
+fn every_shard_of_every_stage_ends_with_0_and_a_small_report_and_so_does_its_retry() {
+    let world = world(|text| text);
+    let width = |stage| match stage {
+        Stage::Ingest | Stage::Clean | Stage::Match | Stage::Attach | Stage::Curate => 2,
+        _ => 1,
+    };
+    for name in Stage::ALL {
+        for shard in 0..width(name) {
+            for reused in [false, true] {
+                let (code, error) = stage(&world, name.as_str(), shard);
+                assert_eq!(code, Some(0), "{}: {error}", name.as_str());
+                let report = report(&world);
+                assert_eq!(
+                    (&report["stage"], &report["reused"]),
+                    (&name.as_str().into(), &reused.into())
+                );
+                assert!(
+                    report["counts"]
+                        .as_object()
+                        .expect("counts")
+                        .values()
+                        .all(|n| n.is_i64())
+                );
+            }
+        }
+    }
+    let (code, error) = stage(&world, "match", 2);
+    assert_eq!(code, Some(42), "{error}");
+    assert!(
+        report(&world)["error"]
+            .as_str()
+            .expect("why")
+            .contains("no shard 2")
+    );
+}
+
+#[test]
+fn what_may_succeed_later_is_tried_again_and_what_never_can_is_not() {
+    let fresh = world(|text| text);
+    let (code, error) = stage(&fresh, "train", 0);
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("run stage plan first"), "{error}");
+    assert_eq!(
+        stage(&fresh, "polish", 0).0,
+        Some(2),
+        "there is no such stage"
+    );
+    assert_eq!(
+        stage(&world(|_| "sources: [".into()), "plan", 0).0,
+        Some(43)
+    );
+    let newer = world(|text| text.replacen("format: 1", "format: 99", 1));
+    let (code, error) = stage(&newer, "plan", 0);
+    assert_eq!(code, Some(43), "{error}");
+    assert!(error.contains("use a newer worker"), "{error}");
+    assert!(
+        report(&newer)["error"]
+            .as_str()
+            .expect("why")
+            .contains("format 99")
+    );
+}
+
+#[test]
+fn a_run_that_a_gate_refuses_can_never_succeed() {
+    let world = world(|text| text);
+    world.write(
+        "data/shop/orders_20261101.jsonl",
+        "{ not json\n".repeat(30).as_bytes(),
+    );
+    for name in &Stage::ALL[..8] {
+        for shard in 0..2 {
+            stage(&world, name.as_str(), shard);
+        }
+    }
+    let (code, error) = stage(&world, "publish", 0);
+    assert_eq!(code, Some(43), "{error}");
+    assert!(
+        report(&world)["error"]
+            .as_str()
+            .expect("why")
+            .contains("nothing was published")
+    );
+}
