@@ -241,16 +241,16 @@ async fn gc_says_what_would_go_and_deletes_only_when_told() {
     );
     assert_eq!(paths(&world.store()).await, before);
     let (_, said, _) = musubi(&world, &[&args[..], &["--delete"]].concat());
-    assert!(said.contains("Versions gone: 1, 2"), "{said}");
-    let young: Vec<_> = before
-        .iter()
-        .filter(|p| p.starts_with("curated/"))
-        .cloned()
-        .collect();
-    assert!(
-        young.iter().all(|p| world.path("lake").join(p).exists()),
-        "young files stay"
+    assert_eq!(
+        said, "Nothing to clear away; 3 versions are kept.\n",
+        "a day is the default"
     );
+    let delete = ["--min-age", "0s", "--delete"];
+    let (_, said, _) = musubi(&world, &[&args[..], &delete].concat());
+    assert!(said.contains("Versions gone: 1, 2"), "{said}");
+    let (code, _, error) = musubi(&world, &["rollback", "--to", "1", "--lake", "lake"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("version 1 is not in"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

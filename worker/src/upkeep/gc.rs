@@ -21,7 +21,7 @@ use serde_json::Value;
 const DOCUMENTS: [&str; 4] = ["runs", "clean", "versions", "identity"];
 
 /// Folders whose objects go when nothing that counts names them.
-const SWEPT: [&str; 3] = ["clean", "curated", "versions"];
+const SWEPT: [&str; 4] = ["clean", "curated", "identity/features", "versions"];
 
 /// What is kept.
 #[derive(Clone, Copy, Debug)]
@@ -238,19 +238,20 @@ impl Held<'_> {
 
     fn add(&mut self, value: &Value) {
         match value {
-            Value::String(text) => {
-                let folder = text.split_once('/').map(|(folder, _)| folder);
-                let is_document =
-                    text.ends_with(".json") && folder.is_some_and(|f| DOCUMENTS.contains(&f));
-                if is_document {
-                    self.document(text);
-                }
-                self.texts.insert(text.clone());
-            }
+            Value::String(text) => text.lines().for_each(|line| self.line(line)),
             Value::Array(values) => values.iter().for_each(|v| self.add(v)),
             Value::Object(fields) => fields.values().for_each(|v| self.add(v)),
             _ => {}
         }
+    }
+
+    /// A text may be a list, a line each.
+    fn line(&mut self, line: &str) {
+        let folder = line.split_once('/').map(|(folder, _)| folder);
+        if line.ends_with(".json") && folder.is_some_and(|f| DOCUMENTS.contains(&f)) {
+            self.document(line);
+        }
+        self.texts.insert(line.to_owned());
     }
 
     /// Reads the documents that are waiting, and those that they name.

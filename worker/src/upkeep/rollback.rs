@@ -101,7 +101,9 @@ pub async fn rollback(store: &Store, pipeline: &str, to: u64) -> Result<Rollback
 /// The files of every table as they were, once it is sure that all are there.
 async fn files(store: &Store, rollback: &Rollback) -> Result<BTreeMap<String, Vec<DataFile>>> {
     let to = &rollback.to;
-    for path in to.state.values().filter(|v| v.contains('/')) {
+    // A value of the state is a path, a list of paths, or a number.
+    let paths = to.state.values().flat_map(|v| v.lines());
+    for path in paths.filter(|v| v.contains('/')) {
         if store.head(path).await?.is_none() {
             bail!("version {} cannot come back: {path} is gone", to.version);
         }
