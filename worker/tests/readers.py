@@ -2,7 +2,7 @@
 
 Takes {"lake": FOLDER, "tables": {NAME: {"version": N, "sums": [COLUMN]}}} on standard input. Gives, by table,
 rows, exact sums and column types as the `deltalake` package sees them and as DuckDB sees them over the files
-that the log names, and the columns that carry a minimum or maximum in a footer or in the log.
+that the log names, and the columns of which a footer or the log tells a minimum or maximum.
 """
 
 import json
@@ -33,7 +33,8 @@ def files_in_the_log(folder, version):
             action = json.loads(line)
             if "add" in action:
                 files.add(action["add"]["path"])
-                stats.update(json.loads(action["add"]["stats"]))
+                told = json.loads(action["add"]["stats"])
+                stats.update(told.get("minValues", {}), told.get("maxValues", {}))
             if "remove" in action:
                 files.discard(action["remove"]["path"])
     return [str(folder / f) for f in sorted(files)], stats
