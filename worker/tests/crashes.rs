@@ -1,9 +1,9 @@
 //! Processes that are killed, run twice, or freeze while they publish: nothing is lost, doubled or half shown.
 
-#[path = "support/bento.rs"]
-mod bento;
 #[path = "support/layer.rs"]
 mod layer;
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 
 use std::{
@@ -42,13 +42,13 @@ fn to_its_end(world: &World) {
 }
 
 /// A world where nothing happened, after this many days.
-async fn undisturbed(days: u32) -> bento::Seen {
-    let world = World::new(bento::RESOURCES);
+async fn undisturbed(days: u32) -> shop::Seen {
+    let world = World::new(shop::RESOURCES);
     for day in 1..=days {
-        bento::day(&world, day);
+        shop::day(&world, day);
         to_its_end(&world);
     }
-    bento::seen(&world).await.content()
+    shop::seen(&world).await.content()
 }
 
 /// What a reader finds: whole tables of a version that never goes back.
@@ -66,18 +66,18 @@ async fn version(world: &World, at_least: u64) -> u64 {
         let snapshot = snapshot.expect("read the log").expect("a table");
         assert_eq!(snapshot.rows(), table.rows, "{name}");
     }
-    bento::digests(&store, &published).await;
+    shop::digests(&store, &published).await;
     published.version
 }
 
 #[tokio::test]
 async fn a_process_may_be_killed_at_a_hundred_random_moments() {
-    let world = World::new(bento::RESOURCES);
+    let world = World::new(shop::RESOURCES);
     let mut days = 1;
-    bento::day(&world, days);
+    shop::day(&world, days);
     let begun = Instant::now();
-    let rehearsal = World::new(bento::RESOURCES);
-    bento::day(&rehearsal, 1);
+    let rehearsal = World::new(shop::RESOURCES);
+    shop::day(&rehearsal, 1);
     to_its_end(&rehearsal);
     let whole = begun.elapsed();
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(9);
@@ -89,7 +89,7 @@ async fn a_process_may_be_killed_at_a_hundred_random_moments() {
             Some(status) => {
                 assert!(status.success(), "after {kills} kills: {status}");
                 days += 1;
-                bento::day(&world, days);
+                shop::day(&world, days);
             }
             None => {
                 process.kill().expect("kill -9");
@@ -100,21 +100,21 @@ async fn a_process_may_be_killed_at_a_hundred_random_moments() {
         shown = version(&world, shown).await;
     }
     to_its_end(&world);
-    assert_eq!(bento::seen(&world).await.content(), undisturbed(days).await);
+    assert_eq!(shop::seen(&world).await.content(), undisturbed(days).await);
 }
 
 #[tokio::test]
 async fn two_processes_may_run_the_same_run_at_once() {
-    let world = World::new(bento::RESOURCES);
+    let world = World::new(shop::RESOURCES);
     for day in 1..=3 {
-        bento::day(&world, day);
+        shop::day(&world, day);
         let both = [start(&world), start(&world)];
         for mut process in both {
             let status = process.wait().expect("wait");
             assert!(status.success(), "day {day}: {status}");
         }
     }
-    assert_eq!(bento::seen(&world).await.content(), undisturbed(3).await);
+    assert_eq!(shop::seen(&world).await.content(), undisturbed(3).await);
 }
 
 async fn run(world: &World, uid: &str, hook: Option<Hook>) -> anyhow::Result<()> {
@@ -154,12 +154,12 @@ async fn a_publisher_may_freeze_be_overtaken_and_wake() {
 
 async fn frozen((when, what, part): (When, &'static str, &'static str), back: bool) {
     let label = format!("{when:?} {what} {part}, rolled back: {back}");
-    let world = Arc::new(World::new(bento::RESOURCES));
-    bento::day(&world, 1);
+    let world = Arc::new(World::new(shop::RESOURCES));
+    shop::day(&world, 1);
     run(&world, "r1", None)
         .await
         .unwrap_or_else(|e| panic!("{label}: {e:#}"));
-    bento::day(&world, 2);
+    shop::day(&world, 2);
     let (reached, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let hook: Hook = {
         let (reached, wake, done) = (
@@ -186,7 +186,7 @@ async fn frozen((when, what, part): (When, &'static str, &'static str), back: bo
         tokio::spawn(async move { run(&world, "r2", Some(hook)).await })
     };
     reached.notified().await;
-    bento::day(&world, 3);
+    shop::day(&world, 3);
     run(&world, "r3", None)
         .await
         .unwrap_or_else(|e| panic!("{label}: {e:#}"));
@@ -195,7 +195,7 @@ async fn frozen((when, what, part): (When, &'static str, &'static str), back: bo
             .await
             .unwrap_or_else(|e| panic!("{label}: {e:#}"));
     }
-    let before = bento::seen(&world).await;
+    let before = shop::seen(&world).await;
     wake.notify_one();
     let woken = sleeper.await.expect("no panic");
     if let Err(error) = woken {
@@ -204,11 +204,11 @@ async fn frozen((when, what, part): (When, &'static str, &'static str), back: bo
             "{label}: {error:#}"
         );
     }
-    assert_eq!(bento::seen(&world).await, before, "{label}");
+    assert_eq!(shop::seen(&world).await, before, "{label}");
     run(&world, "r4", None)
         .await
         .unwrap_or_else(|e| panic!("{label}: {e:#}"));
-    let after = bento::seen(&world).await;
+    let after = shop::seen(&world).await;
     assert_eq!(after.version, before.version + 1, "{label}");
     let orders = after.warehouse["orders"].len();
     assert_eq!(orders, 12, "{label}: every order once");
@@ -219,8 +219,8 @@ async fn frozen((when, what, part): (When, &'static str, &'static str), back: bo
 fn a_run_that_is_interrupted_says_so_and_goes_on_later() {
     use std::io::{BufRead as _, BufReader};
     for _ in 0..20 {
-        let world = World::new(bento::RESOURCES);
-        bento::day(&world, 1);
+        let world = World::new(shop::RESOURCES);
+        shop::day(&world, 1);
         let mut process = Command::new(env!("CARGO_BIN_EXE_musubi"))
             .args(["run", "-f"])
             .arg(world.path("resources.yaml"))
@@ -259,13 +259,13 @@ fn a_run_that_is_interrupted_says_so_and_goes_on_later() {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_may_die_at_any_page_of_the_warehouse() {
-    let world = World::new(bento::RESOURCES);
-    bento::day(&world, 1);
+    let world = World::new(shop::RESOURCES);
+    shop::day(&world, 1);
     run(&world, "r1", None)
         .await
         .unwrap_or_else(|e| panic!("{e:#}"));
-    let before = bento::rows(&world.path("out/bento.sqlite"));
-    bento::day(&world, 2);
+    let before = shop::rows(&world.path("out/bento.sqlite"));
+    shop::day(&world, 2);
     let (resolved, secrets) = world.resolve("r2", 2);
     let text = serde_saphyr::to_string(&resolved).expect("YAML");
     world.write("run.yaml", text.as_bytes());
@@ -295,19 +295,19 @@ async fn a_load_may_die_at_any_page_of_the_warehouse() {
         }
         deaths += 1;
         assert_eq!(
-            bento::rows(&world.path("out/bento.sqlite")),
+            shop::rows(&world.path("out/bento.sqlite")),
             before,
             "at {kibibytes} KiB"
         );
     }
     assert!(deaths > 3, "only {deaths} deaths");
-    let twin = World::new(bento::RESOURCES);
+    let twin = World::new(shop::RESOURCES);
     for day in 1..=2 {
-        bento::day(&twin, day);
+        shop::day(&twin, day);
         run(&twin, &format!("r{day}"), None)
             .await
             .unwrap_or_else(|e| panic!("{e:#}"));
     }
-    let rows = bento::rows(&world.path("out/bento.sqlite"));
-    assert_eq!(rows, bento::rows(&twin.path("out/bento.sqlite")));
+    let rows = shop::rows(&world.path("out/bento.sqlite"));
+    assert_eq!(rows, shop::rows(&twin.path("out/bento.sqlite")));
 }

@@ -1,10 +1,10 @@
 //! A run that fails at any call to its storage, before or after the effect, and is started again, ends
 //! as if nothing had happened.
 
-#[path = "support/bento.rs"]
-mod bento;
 #[path = "support/layer.rs"]
 mod layer;
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 
 use std::{
@@ -42,18 +42,18 @@ fn hook(decide: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Hook {
 }
 
 fn world() -> World {
-    let world = World::new(bento::RESOURCES);
-    bento::day(&world, 1);
+    let world = World::new(shop::RESOURCES);
+    shop::day(&world, 1);
     world
 }
 
 /// Two days undisturbed, and how many calls the second run makes.
-async fn undisturbed() -> (bento::Seen, usize) {
+async fn undisturbed() -> (shop::Seen, usize) {
     let world = world();
     run(&world, "r1", &hook(|_| false))
         .await
         .unwrap_or_else(|e| panic!("{e:#}"));
-    bento::day(&world, 2);
+    shop::day(&world, 2);
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let count = hook(move |_| {
@@ -63,7 +63,7 @@ async fn undisturbed() -> (bento::Seen, usize) {
     run(&world, "r2", &count)
         .await
         .unwrap_or_else(|e| panic!("{e:#}"));
-    (bento::seen(&world).await, calls.load(Ordering::Relaxed))
+    (shop::seen(&world).await, calls.load(Ordering::Relaxed))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +76,7 @@ async fn every_place_in_the_code_may_fail_once_before_and_once_after_its_effect(
     let mut tries = 0;
     for (uid, files) in [("r1", None), ("r2", Some(2))] {
         if let Some(day) = files {
-            bento::day(&world, day);
+            shop::day(&world, day);
         }
         while let Err(error) = run(&world, uid, &each_once).await {
             tries += 1;
@@ -85,7 +85,7 @@ async fn every_place_in_the_code_may_fail_once_before_and_once_after_its_effect(
     }
     let sites = failed.lock().expect("no panic").len();
     assert!(sites > 100, "only {sites} places failed");
-    assert_eq!(bento::seen(&world).await, expected);
+    assert_eq!(shop::seen(&world).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn a_run_that_failed_at_a_call_goes_on_or_is_replaced_by_a_new_one() {
         run(&world, "r1", &hook(|_| false))
             .await
             .unwrap_or_else(|e| panic!("{e:#}"));
-        bento::day(&world, 2);
+        shop::day(&world, 2);
         let (at, counter) = (random.random_range(0..calls), AtomicUsize::new(0));
         let fail = hook(move |_| counter.fetch_add(1, Ordering::Relaxed) == at);
         let failed = run(&world, "r2", &fail).await;
@@ -111,7 +111,7 @@ async fn a_run_that_failed_at_a_call_goes_on_or_is_replaced_by_a_new_one() {
             .await
             .unwrap_or_else(|e| panic!("after call {at} of {calls}: {e:#}"));
         assert_eq!(
-            bento::seen(&world).await.content(),
+            shop::seen(&world).await.content(),
             expected,
             "after call {at} of {calls}"
         );

@@ -1,7 +1,7 @@
 //! `musubi rollback`, `musubi lake log` and `musubi lake gc`.
 
-#[path = "support/bento.rs"]
-mod bento;
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 
 use std::{collections::BTreeSet, process::Command};
@@ -18,9 +18,9 @@ const PIPELINE: &str = "default/bento";
 
 /// A lake with this many versions, a day each.
 async fn lake(days: u32) -> World {
-    let world = World::new(bento::RESOURCES);
+    let world = World::new(shop::RESOURCES);
     for day in 1..=days {
-        bento::day(&world, day);
+        shop::day(&world, day);
         run(&world, &format!("r{day}")).await;
     }
     world
@@ -66,26 +66,26 @@ fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_shows_the_earlier_version_and_the_next_run_goes_on_from_there() {
     let world = lake(1).await;
-    let first = bento::seen(&world).await.content();
-    bento::day(&world, 2);
+    let first = shop::seen(&world).await.content();
+    shop::day(&world, 2);
     run(&world, "r2").await;
-    let second = bento::seen(&world).await.content();
+    let second = shop::seen(&world).await.content();
     let (code, said, error) = musubi(&world, &["rollback", "--to", "1", "-f", "resources.yaml"]);
     assert_eq!(code, Some(0), "{error}");
     assert!(
         said.starts_with("Published version 3 with the content of version 1."),
         "{said}"
     );
-    let back = bento::seen(&world).await;
+    let back = shop::seen(&world).await;
     assert_eq!(back.version, 3);
     assert_eq!(back.content().tables, first.tables);
     assert_eq!(
-        bento::seen(&world).await.content().warehouse,
+        shop::seen(&world).await.content().warehouse,
         first.warehouse,
         "the warehouse too"
     );
     run(&world, "r4").await;
-    let again = bento::seen(&world).await;
+    let again = shop::seen(&world).await;
     assert_eq!(again.version, 4);
     assert_eq!(
         again.content().tables,
@@ -97,7 +97,7 @@ async fn a_rollback_shows_the_earlier_version_and_the_next_run_goes_on_from_ther
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_done_twice_is_done_once_and_rolling_forward_is_one_too() {
     let world = lake(2).await;
-    let second = bento::seen(&world).await.content();
+    let second = shop::seen(&world).await.content();
     let store = world.store();
     let back = rollback::rollback(&store, PIPELINE, 1)
         .await
@@ -111,13 +111,13 @@ async fn a_rollback_done_twice_is_done_once_and_rolling_forward_is_one_too() {
         .await
         .expect("rollback");
     assert_eq!(forward.published.expect("published").version, 4);
-    assert_eq!(bento::seen(&world).await.content().tables, second.tables);
+    assert_eq!(shop::seen(&world).await.content().tables, second.tables);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_under_way_is_refused_after_a_rollback_and_a_new_one_is_not() {
     let world = lake(2).await;
-    bento::day(&world, 3);
+    shop::day(&world, 3);
     let (planned, secrets) = world.resolve("r3", 2);
     let context = musubi::stage::Context::open(planned, secrets).expect("open");
     musubi::stage::run_shard(&context, musubi_api::run::Stage::Plan, 0)
@@ -135,7 +135,7 @@ async fn a_run_under_way_is_refused_after_a_rollback_and_a_new_one_is_not() {
         "{error:#}"
     );
     run(&world, "r4").await;
-    assert_eq!(bento::seen(&world).await.warehouse["orders"].len(), 12);
+    assert_eq!(shop::seen(&world).await.warehouse["orders"].len(), 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +172,7 @@ async fn what_cannot_come_back_is_said_and_nothing_is_touched() {
         .await
         .expect_err("a file is gone");
     assert!(error.to_string().contains("cannot come back"), "{error}");
-    assert_eq!(bento::seen(&world).await.version, 2);
+    assert_eq!(shop::seen(&world).await.version, 2);
     let (code, _, error) = musubi(&world, &["rollback", "--to", "1", "--lake", "nowhere"]);
     assert_eq!(
         (code, error.trim()),
@@ -263,7 +263,7 @@ async fn gc_keeps_kept_versions_whole_and_the_next_run_goes_on() {
             .await
             .expect("read")
             .expect("there");
-        digests.push((bento::digests(&store, &version).await, version));
+        digests.push((shop::digests(&store, &version).await, version));
     }
     // An attempt that lost, a run that was given up, and a scrap.
     store
@@ -313,21 +313,21 @@ async fn gc_keeps_kept_versions_whole_and_the_next_run_goes_on() {
         "once is enough"
     );
     for (expected, version) in digests {
-        assert_eq!(bento::digests(&store, &version).await, expected);
+        assert_eq!(shop::digests(&store, &version).await, expected);
     }
-    bento::day(&world, 5);
+    shop::day(&world, 5);
     run(&world, "r5").await;
     let back = rollback::rollback(&store, PIPELINE, 3)
         .await
         .expect("rollback");
     assert_eq!(back.published.expect("published").version, 6);
-    assert_eq!(bento::seen(&world).await.version, 6);
+    assert_eq!(shop::seen(&world).await.version, 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gc_between_any_two_stages_of_a_run_takes_nothing_from_it() {
     let world = lake(2).await;
-    bento::day(&world, 3);
+    shop::day(&world, 3);
     let (run, secrets) = world.resolve("r3", 2);
     let context = musubi::stage::Context::open(run.clone(), secrets).expect("open");
     let store = world.store();
@@ -343,8 +343,8 @@ async fn gc_between_any_two_stages_of_a_run_takes_nothing_from_it() {
         }
     }
     let undisturbed = lake(3).await;
-    let expected = bento::seen(&undisturbed).await;
-    let seen = bento::seen(&world).await;
+    let expected = shop::seen(&undisturbed).await;
+    let seen = shop::seen(&world).await;
     assert_eq!(
         (seen.tables, seen.warehouse),
         (expected.tables, expected.warehouse)

@@ -1,7 +1,7 @@
 //! Curated tables are open: two readers that know nothing of musubi see what was published.
 
-#[path = "support/bento.rs"]
-mod bento;
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 
 use std::{
@@ -84,9 +84,9 @@ fn ask(question: &serde_json::Value) -> BTreeMap<String, Table> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deltalake_and_duckdb_see_every_table_as_it_was_published() {
-    let world = World::new(bento::RESOURCES);
+    let world = World::new(shop::RESOURCES);
     for day in 1..=3 {
-        bento::day(&world, day);
+        shop::day(&world, day);
         world
             .run(&format!("r{day}"), 2)
             .await
@@ -148,8 +148,8 @@ async fn deltalake_and_duckdb_see_every_table_as_it_was_published() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statistic_holds_a_value_of_a_person() {
-    let world = World::new(bento::RESOURCES);
-    bento::day(&world, 1);
+    let world = World::new(shop::RESOURCES);
+    shop::day(&world, 1);
     world.run("r1", 2).await.unwrap_or_else(|e| panic!("{e:#}"));
     let version = pointer::version(&world.store(), 1)
         .await

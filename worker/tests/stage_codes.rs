@@ -1,7 +1,7 @@
 //! `musubi stage`: what a Job's pod is told by exit code and report.
 
-#[path = "support/bento.rs"]
-mod bento;
+#[path = "support/shop.rs"]
+mod shop;
 mod support;
 
 use std::{fs, process::Command};
@@ -11,8 +11,8 @@ use support::World;
 
 /// A world with one run, written to `run.yaml`.
 fn world(change: impl FnOnce(String) -> String) -> World {
-    let world = World::new(bento::RESOURCES);
-    bento::day(&world, 1);
+    let world = World::new(shop::RESOURCES);
+    shop::day(&world, 1);
     let (run, _) = world.resolve("r1", 2);
     let text = serde_saphyr::to_string(&run).expect("YAML");
     world.write("run.yaml", change(text).as_bytes());

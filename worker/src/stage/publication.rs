@@ -17,7 +17,7 @@ use musubi_lake::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{RunRefused, plan::Plan, tables};
+use super::{RunRefused, plan::Plan, replay, tables};
 
 /// Everything that a publish does, written down before it begins.
 #[derive(Clone, Debug, Serialize, Deserialize)]

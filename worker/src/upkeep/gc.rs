@@ -187,13 +187,13 @@ impl Versions {
             // A run reads the version that it started from, and the one that it published.
             if let Some(plan) = json(store, &format!("runs/{run}/plan/00000.json")).await? {
                 needed.extend(plan["base"].as_u64());
-                needed.extend(plan["base"].as_u64().map(|base| base + 1));
+                needed.extend(plan["next"].as_u64());
             }
             if let Some(rollback) = json(store, &format!("runs/{run}/publication.json")).await? {
                 needed.extend(rollback["restores"].as_u64());
             }
         }
-        let history = pointer::history(store).await?;
+        let history = pointer::past(store).await?;
         let grace = jiff::SignedDuration::from_hours(24 * i64::from(policy.days));
         let newest = history
             .len()
@@ -299,6 +299,12 @@ async fn held<'a>(store: &'a Store, runs: &Runs, versions: &Versions) -> Result<
                 let files = snapshot.map(|s| s.files).unwrap_or_default();
                 held.texts.extend(files.into_keys());
             }
+        }
+    }
+    // What a lake knows of identity outlives its versions.
+    for meta in store.list("identity").await? {
+        if meta.path.ends_with(".json") {
+            held.document(&meta.path);
         }
     }
     held.follow().await?;

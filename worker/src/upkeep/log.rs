@@ -42,7 +42,7 @@ pub struct Entry {
 pub async fn log(store: &Store) -> Result<Vec<Entry>> {
     let mut entries: Vec<Entry> = Vec::new();
     let mut before: Option<Published> = None;
-    for past in pointer::history(store).await? {
+    for past in pointer::past(store).await? {
         let version = past.version;
         let changed = match &before {
             Some(before) => changed(before, &version),

@@ -44,7 +44,7 @@ pub async fn preview(store: &Store, to: u64) -> Result<Rollback> {
         .await?
         .filter(|t| t.version <= from.version);
     let Some(target) = target else {
-        let known: Vec<String> = pointer::history(store)
+        let known: Vec<String> = pointer::past(store)
             .await?
             .iter()
             .map(|p| p.version.version.to_string())
