@@ -32,9 +32,62 @@ struct Customer {
     returns: i64,
     /// Money by channel, in ten-thousandths: store, web, app, other.
     money: [i128; CHANNELS.len() + 1],
-    channels: BTreeMap<String, i64>,
-    stores: BTreeMap<String, i64>,
-    categories: BTreeMap<String, i128>,
+    channels: Counts,
+    stores: Counts,
+    categories: Counts,
+}
+
+/// Counts of names by their numbers: there are many customers, and each has few.
+#[derive(Clone, Default)]
+struct Counts(Vec<(u32, i64)>);
+
+impl Counts {
+    fn add(&mut self, name: u32, count: i64) {
+        match self.0.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, sum)) => *sum += count,
+            None => self.0.push((name, count)),
+        }
+    }
+
+    /// The name with the largest count; of equals the first.
+    fn favourite(&self, names: &Names) -> Option<String> {
+        let name = |number: u32| &names.names[number as usize];
+        let best = self
+            .0
+            .iter()
+            .max_by(|(a, n), (b, m)| n.cmp(m).then_with(|| name(*b).cmp(name(*a))));
+        best.map(|(number, _)| name(*number).clone())
+    }
+
+    /// All names, in order.
+    fn joined(&self, names: &Names) -> String {
+        let mut all: Vec<&str> = self
+            .0
+            .iter()
+            .map(|(n, _)| names.names[*n as usize].as_str())
+            .collect();
+        all.sort_unstable();
+        all.join("+")
+    }
+}
+
+/// Names of channels, stores and categories, numbered.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, u32>,
+    names: Vec<String>,
+}
+
+impl Names {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
+    }
 }
 
 /// Calls `each` with every batch of a table's columns.
@@ -73,6 +126,7 @@ pub(super) async fn features(
 ) -> Result<RecordBatch> {
     let mut customers = vec![Customer::default(); group.ids.len()];
     let mut orders: HashMap<u64, u32> = HashMap::new();
+    let mut names = Names::default();
     let columns = [
         "customer_record",
         "order_number",
@@ -119,9 +173,9 @@ pub(super) async fn features(
                 continue;
             }
             one.orders += 1;
-            *one.channels.entry(channel.to_owned()).or_default() += 1;
+            one.channels.add(names.number(channel), 1);
             if let Some(store) = at(stores, row) {
-                *one.stores.entry(store.to_owned()).or_default() += 1;
+                one.stores.add(names.number(store), 1);
             }
             if let Some(time) = times.filter(|t| t.is_valid(row)).map(|t| t.value(row)) {
                 one.first = Some(one.first.map_or(time, |t| t.min(time)));
@@ -134,8 +188,8 @@ pub(super) async fn features(
         Ok(())
     })
     .await?;
-    categories(context, files, &orders, &mut customers).await?;
-    to_batch(group, &customers)
+    categories(context, files, &orders, &mut customers, &mut names).await?;
+    to_batch(group, &customers, &names)
 }
 
 /// Counts what was bought, by category of product.
@@ -144,18 +198,19 @@ async fn categories(
     files: &Files<'_>,
     orders: &HashMap<u64, u32>,
     customers: &mut [Customer],
+    names: &mut Names,
 ) -> Result<()> {
-    let mut category: HashMap<String, String> = HashMap::new();
+    let mut category: HashMap<String, u32> = HashMap::new();
     scan(
         context,
         files,
         "products",
         &["product_code", "category"],
         |batch| {
-            let (codes, names) = (text(batch, "product_code")?, text(batch, "category")?);
+            let (codes, labels) = (text(batch, "product_code")?, text(batch, "category")?);
             for row in 0..batch.num_rows() {
-                if let (Some(code), Some(name)) = (at(codes, row), at(names, row)) {
-                    category.insert(code.to_owned(), name.to_owned());
+                if let (Some(code), Some(label)) = (at(codes, row), at(labels, row)) {
+                    category.insert(code.to_owned(), names.number(label));
                 }
             }
             Ok(())
@@ -184,24 +239,15 @@ async fn categories(
                 let quantity = quantities
                     .filter(|q| q.is_valid(row))
                     .map_or(10_000, |q| q.value(row));
-                *customers[*customer as usize]
+                let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
+                customers[*customer as usize]
                     .categories
-                    .entry(name.clone())
-                    .or_default() += quantity;
+                    .add(*name, quantity);
             }
             Ok(())
         },
     )
     .await
-}
-
-/// The entry with the largest count; of equals the first by name.
-fn favourite<N: Copy + Ord>(counts: &BTreeMap<String, N>) -> Option<String> {
-    counts
-        .iter()
-        .rev()
-        .max_by_key(|(_, n)| **n)
-        .map(|(name, _)| name.clone())
 }
 
 fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -224,8 +270,7 @@ fn mean_interval(customer: &Customer) -> Option<f64> {
     (customer.orders > 1).then(|| (last - first) as f64 / DAY / (customer.orders - 1) as f64)
 }
 
-fn to_batch(group: &Customers, customers: &[Customer]) -> Result<RecordBatch> {
-    let joined = |c: &Customer| c.channels.keys().cloned().collect::<Vec<_>>().join("+");
+fn to_batch(group: &Customers, customers: &[Customer], names: &Names) -> Result<RecordBatch> {
     let columns: Vec<ArrayRef> = vec![
         strings(group.ids.iter().cloned().map(Some)),
         instants(customers.iter().map(|c| c.first)),
@@ -237,14 +282,14 @@ fn to_batch(group: &Customers, customers: &[Customer]) -> Result<RecordBatch> {
         money(customers.iter().map(|c| c.money[1]))?,
         money(customers.iter().map(|c| c.money[2]))?,
         money(customers.iter().map(|c| c.money[3]))?,
-        strings(customers.iter().map(|c| Some(joined(c)))),
+        strings(customers.iter().map(|c| Some(c.channels.joined(names)))),
         numbers(
             customers
                 .iter()
-                .map(|c| i64::try_from(c.channels.len()).ok()),
+                .map(|c| i64::try_from(c.channels.0.len()).ok()),
         ),
-        strings(customers.iter().map(|c| favourite(&c.stores))),
-        strings(customers.iter().map(|c| favourite(&c.categories))),
+        strings(customers.iter().map(|c| c.stores.favourite(names))),
+        strings(customers.iter().map(|c| c.categories.favourite(names))),
         Arc::new(
             customers
                 .iter()
@@ -327,4 +372,20 @@ pub(super) async fn consents(
     ];
     let rows = batch("customer_consents", columns)?;
     Ok((rows, consents.keys().map(|(c, _)| *c).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equal_counts_the_first_name_is_the_favourite() {
+        let (mut names, mut counts) = (Names::default(), Counts::default());
+        for name in ["c", "b", "a", "b", "c"] {
+            counts.add(names.number(name), 1);
+        }
+        assert_eq!(counts.favourite(&names).as_deref(), Some("b"));
+        assert_eq!(counts.joined(&names), "a+b+c");
+        assert_eq!(Counts::default().favourite(&names), None);
+    }
 }
