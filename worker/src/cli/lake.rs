@@ -172,6 +172,7 @@ fn versions(entries: &[Entry]) -> String {
         &["version", "published", "by", "changed", "rows", "customers"],
         4,
     );
+    let oldest = entries.last().map(|e| e.version);
     for entry in entries {
         let now = if entry.current { " (current)" } else { "" };
         let by = match entry.restores {
@@ -182,7 +183,11 @@ fn versions(entries: &[Entry]) -> String {
             format!("{}{now}", entry.version),
             entry.published.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
             by,
-            changed(entry),
+            if Some(entry.version) == oldest {
+                String::new()
+            } else {
+                changed(entry)
+            },
             entry.rows.to_string(),
             entry
                 .tables
@@ -208,7 +213,7 @@ fn changed(entry: &Entry) -> String {
         })
         .collect();
     match tables.len() {
-        0 => String::new(),
+        0 => "nothing".to_owned(),
         1..=3 => words.join(", "),
         more => format!("{}, {} more", words.join(", "), more - 3),
     }

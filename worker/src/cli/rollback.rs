@@ -114,14 +114,19 @@ fn text(answer: &Answer) -> String {
         }
     };
     let mut rows = table(&["table", "rows before", "rows after"], 1);
-    for (name, Rows { before, after }) in &answer.tables {
+    let differ = || answer.tables.iter().filter(|(_, r)| r.before != r.after);
+    for (name, Rows { before, after }) in differ() {
         rows.add_row([name.clone(), before.to_string(), after.to_string()]);
     }
+    let rows = match differ().count() {
+        0 => "Every table has as many rows as before.".to_owned(),
+        _ => rows.to_string(),
+    };
     let loaded = match answer.warehouses.as_slice() {
-        [] => String::new(),
-        names => format!("\nLoaded into {}.", names.join(", ")),
+        [] => "Warehouses were not touched; the next run loads them.".to_owned(),
+        names => format!("Loaded into {}.", names.join(", ")),
     };
     format!(
-        "{headline}\n{rows}{loaded}\nThe next run takes the files again that were taken since version {to}."
+        "{headline}\n{rows}\n{loaded}\nThe next run takes the files again that were taken since version {to}."
     )
 }
