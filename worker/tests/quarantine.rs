@@ -237,6 +237,7 @@ async fn a_corrected_row_arrives_and_the_deleted_one_stays() {
             .path
             .starts_with("raw/loyalty/members/edits/")
     );
+    assert_eq!(list(&world, Filter::default()).await.waiting, 1);
     run(&world, "r2").await;
     let tables = world.tables().await;
     assert_eq!(tables["customers"].len(), 2);
@@ -248,6 +249,7 @@ async fn a_corrected_row_arrives_and_the_deleted_one_stays() {
         (11, 3, 1)
     );
     assert!(after.rows.holds);
+    assert_eq!(after.waiting, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

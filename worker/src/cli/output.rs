@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use indicatif::{ProgressBar, ProgressFinish};
 use serde::Serialize;
 
@@ -39,11 +39,11 @@ impl Output {
     }
 }
 
-/// A table with rules between header and rows only. The first `texts` columns are texts, the others numbers.
+/// A table with a rule below its header. The first `texts` columns are texts, the others numbers.
 pub(super) fn table(header: &[&str], texts: usize) -> Table {
     let mut table = Table::new();
     table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
+        .load_style(TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─')))
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().enumerate().map(|(at, name)| {
         let side = if at < texts {
@@ -68,4 +68,12 @@ pub(super) fn working(what: &'static str) -> ProgressBar {
         .with_finish(ProgressFinish::AndClear);
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
+}
+
+/// So many rows, in words.
+pub(super) fn rows(n: u64) -> String {
+    match n {
+        1 => "1 row".to_owned(),
+        n => format!("{} rows", crate::report::count(n)),
+    }
 }

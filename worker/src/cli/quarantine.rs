@@ -184,6 +184,12 @@ fn listing(found: &Listing) -> String {
             "rows are missing; this is a defect of musubi"
         }
     ));
+    if found.waiting > 0 {
+        lines.push(format!(
+            "corrected and waiting for the next run: {}",
+            output::rows(found.waiting)
+        ));
+    }
     if !found.groups.is_empty() {
         lines.push("`musubi quarantine export --to FOLDER` writes them out to be corrected".into());
     }
@@ -226,8 +232,8 @@ async fn export(args: Export) -> Result<ExitCode> {
     }
     for one in &written {
         eprintln!(
-            "{} rows of {}/{} are in {}; correct them and hand them in with `musubi quarantine replay -f {}`",
-            report::count(one.rows),
+            "{} of {}/{} in {}; hand it in with `musubi quarantine replay -f {}` when it is corrected",
+            output::rows(one.rows),
             one.source,
             one.stream,
             one.path,
@@ -293,8 +299,8 @@ fn handed_in(report: &Report) -> String {
     let mut lines = Vec::new();
     for kept in &outcome.kept {
         lines.push(format!(
-            "{} rows of {}/{} are corrected: {}",
-            report::count(kept.ids.len() as u64),
+            "corrected: {} of {}/{}, kept as {}",
+            output::rows(kept.ids.len() as u64),
             kept.source,
             kept.stream,
             kept.path
@@ -302,20 +308,20 @@ fn handed_in(report: &Report) -> String {
     }
     if outcome.unchanged > 0 {
         lines.push(format!(
-            "{} rows had been handed in just so before",
-            report::count(outcome.unchanged)
+            "handed in just so before: {}",
+            output::rows(outcome.unchanged)
         ));
     }
     if outcome.replaced > 0 {
         lines.push(format!(
-            "{} rows are in no file of the lake any more: there is nothing to correct",
-            report::count(outcome.replaced)
+            "in no file of the lake any more, nothing to correct: {}",
+            output::rows(outcome.replaced)
         ));
     }
     if !outcome.wrong.is_empty() {
         lines.push(format!(
-            "{} rows are still wrong:",
-            report::count(outcome.wrong.len() as u64)
+            "still wrong: {}",
+            output::rows(outcome.wrong.len() as u64)
         ));
         lines.push(wrong(&outcome.wrong).to_string());
     }

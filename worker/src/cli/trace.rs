@@ -109,7 +109,7 @@ fn names(rows: &[usize]) -> String {
 
 fn values(trace: &Trace) -> Table {
     let shown = trace.columns.iter().any(|c| c.value.is_some());
-    let mut header = vec!["column", "rule", "from", "instead of"];
+    let mut header = vec!["column", "rule", "from", "others"];
     if shown {
         header.insert(1, "value");
     }

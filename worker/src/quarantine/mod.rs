@@ -4,7 +4,7 @@ mod columns;
 mod export;
 mod replay;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -21,7 +21,7 @@ pub use replay::{Handed, Outcome, Wrong, replay, still_wrong};
 
 use crate::stage::{
     clean::{Active, RowCounts},
-    edits::Edits,
+    edits::{self, Edits},
     view::View,
 };
 
@@ -150,6 +150,8 @@ pub struct Listing {
     pub groups: Vec<Group>,
     /// What became of all rows of the streams that were asked for.
     pub rows: Balance,
+    /// Rows that were corrected since; the next run takes them.
+    pub waiting: u64,
 }
 
 /// Rows with the same fault.
@@ -257,5 +259,25 @@ pub async fn list(view: &View, filter: &Filter) -> Result<Listing> {
             )
             .collect(),
         rows: Balance::of(&files),
+        waiting: waiting(view, &files).await?,
     })
+}
+
+/// Rows of some files that were corrected after the run that is looked at was planned.
+async fn waiting(view: &View, files: &[&Active]) -> Result<u64> {
+    let taken: BTreeSet<&String> = files.iter().flat_map(|a| &a.file.edits).collect();
+    let streams: BTreeSet<_> = files
+        .iter()
+        .map(|a| (&a.file.source, &a.file.stream))
+        .collect();
+    let mut rows = BTreeSet::new();
+    for (source, stream) in streams {
+        for (path, correction) in edits::of_stream(&view.context.store, source, stream).await? {
+            if !taken.contains(&path) {
+                let new = correction.rows.into_iter();
+                rows.extend(new.map(|row| row_id(source, stream, &row.raw, &row.locator)));
+            }
+        }
+    }
+    Ok(rows.len() as u64)
 }

@@ -90,7 +90,8 @@ impl Tracer<'_> {
                 }
             }
             let rule = match note.values {
-                1 => "the only value".to_owned(),
+                1 if lost.is_empty() => "the only one".to_owned(),
+                1 => "all say the same".to_owned(),
                 n => format!("{} of {n} values", note.rule),
             };
             self.columns.push(Column {
