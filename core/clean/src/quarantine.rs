@@ -263,3 +263,62 @@ impl std::str::FromStr for Locator {
         found.ok_or(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_that_was_not_changed_keeps_its_type() {
+        let original = content_of(r#"{"id":7,"name":"a","tags":["x"],"empty":""}"#).unwrap();
+        let cells = |cells: &[(&str, Option<&str>)]| -> Vec<(String, Option<String>)> {
+            let cells = cells.iter();
+            cells
+                .map(|(n, c)| ((*n).into(), c.map(Into::into)))
+                .collect()
+        };
+        let exported = cells(&[
+            ("id", Some("7")),
+            ("name", Some("a")),
+            ("tags", Some(r#"["x"]"#)),
+            ("empty", None),
+            ("other", None),
+        ]);
+        assert_eq!(
+            edit(&original, &exported, true),
+            (original.clone(), Vec::new())
+        );
+        let changes = [
+            (
+                ("id", Some("8")),
+                true,
+                r#"{"id":8,"name":"a","tags":["x"],"empty":""}"#,
+            ),
+            (
+                ("id", Some("8")),
+                false,
+                r#"{"id":"8","name":"a","tags":["x"],"empty":""}"#,
+            ),
+            (
+                ("name", None),
+                true,
+                r#"{"id":7,"name":null,"tags":["x"],"empty":""}"#,
+            ),
+            (
+                ("tags", Some("[1")),
+                true,
+                r#"{"id":7,"name":"a","tags":"[1","empty":""}"#,
+            ),
+            (
+                ("other", Some("b")),
+                true,
+                r#"{"id":7,"name":"a","tags":["x"],"empty":"","other":"b"}"#,
+            ),
+        ];
+        for (change, nested, expected) in changes {
+            let (content, changed) = edit(&original, &cells(&[change]), nested);
+            assert_eq!(Value::Object(content).to_string(), expected);
+            assert_eq!(changed, [change.0]);
+        }
+    }
+}

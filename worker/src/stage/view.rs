@@ -64,7 +64,7 @@ impl View {
                 context.store.name()
             )
         })?;
-        let context = pinned(context, &published.run).await?;
+        let context = pinned(context, &maker(context, &published).await?).await?;
         let path = |name: &str| {
             published.state.get(name).with_context(|| {
                 format!(
@@ -130,6 +130,18 @@ impl View {
             Err(error) => Self::published(context).await.map_err(|_| error),
         }
     }
+}
+
+/// The run that made a version; of a version that restores another, the run that made the other.
+async fn maker(context: &Context, published: &Published) -> Result<String> {
+    let mut made = published.clone();
+    while let Some(version) = made.restores {
+        match pointer::version(&context.store, version).await? {
+            Some(earlier) => made = earlier,
+            None => break,
+        }
+    }
+    Ok(made.run)
 }
 
 async fn index(store: &Store, path: &str) -> Result<BTreeMap<String, Cleaned>> {
