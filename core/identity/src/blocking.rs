@@ -46,6 +46,30 @@ enum Part {
     BirthYear,
 }
 
+impl Part {
+    /// Its bit in a set of parts; columns come first.
+    const fn bit(self) -> u32 {
+        let after = col::WIDTH as u32;
+        match self {
+            Self::Is(column) => column as u32,
+            Self::Phone => after,
+            Self::Given => after + 1,
+            Self::Family => after + 2,
+            Self::Names => after + 3,
+            Self::Sounds => after + 4,
+            Self::Starts => after + 5,
+            Self::GivenStart => after + 6,
+            Self::FamilySound => after + 7,
+            Self::EmailName => after + 8,
+            Self::EmailStart => after + 9,
+            Self::Birth => after + 10,
+            Self::BirthMonth => after + 11,
+            Self::Birthday => after + 12,
+            Self::BirthYear => after + 13,
+        }
+    }
+}
+
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
     parts: &'static [Part],
@@ -243,6 +267,8 @@ pub(crate) struct Blocking<'a> {
     hubs: &'a Hubs,
     /// Whether a rule has hubs.
     refined: [bool; RULES.len()],
+    /// Bits of the parts of a rule.
+    needed: [u64; RULES.len()],
 }
 
 impl<'a> Blocking<'a> {
@@ -255,6 +281,9 @@ impl<'a> Blocking<'a> {
             features,
             hubs,
             refined,
+            needed: std::array::from_fn(|r| {
+                RULES[r].parts.iter().fold(0, |bits, p| bits | 1 << p.bit())
+            }),
         }
     }
 
@@ -303,26 +332,84 @@ impl<'a> Blocking<'a> {
             .any(|c| a[c] != 0 && a[c] == b[c])
     }
 
-    fn shares(&self, a: &Row, b: &Row, p: Part) -> bool {
-        match p {
-            Part::Is(c) => a[c] != 0 && a[c] == b[c],
-            p => {
-                let value = part(self.features, a, p);
-                value != 0 && value == part(self.features, b, p)
-            }
+    /// The parts that two records share, as bits by [`Part::bit`].
+    fn shared(&self, a: &Row, b: &Row) -> u64 {
+        let f = self.features;
+        let same = |c: usize| a[c] != 0 && a[c] == b[c];
+        let equal = |x: u64, y: u64| x != 0 && x == y;
+        let mut bits = 0;
+        for c in col::EMAIL..col::BUSINESS {
+            bits |= u64::from(same(c)) << c;
         }
+        // Names are compared as they are read where both can be read, as they are written elsewhere.
+        let name = |r: &Row, text: usize, reading: usize| match r[reading] {
+            0 => f.hash(r, text),
+            _ => f.hash(r, reading),
+        };
+        let names = |r: &Row| {
+            (
+                name(r, col::GIVEN, col::GIVEN_READING),
+                name(r, col::FAMILY, col::FAMILY_READING),
+            )
+        };
+        let ((ga, fa), (gb, fb)) = (names(a), names(b));
+        let both = |(ga, fa): (u64, u64), (gb, fb): (u64, u64)| {
+            ga != 0 && fa != 0 && (ga == gb && fa == fb || ga == fb && fa == gb)
+        };
+        let dict = &f.dicts[col::GIVEN];
+        let sounds = |r: &Row| {
+            (
+                dict.derived[r[col::GIVEN] as usize],
+                dict.derived[r[col::FAMILY] as usize],
+            )
+        };
+        let start = |r: &Row, c: usize| {
+            if r[c] == 0 {
+                0
+            } else {
+                dict.prefix[r[c] as usize]
+            }
+        };
+        let starts = |r: &Row| (start(r, col::GIVEN), start(r, col::FAMILY));
+        let ((sound_a, sound_b), (start_a, start_b)) =
+            ((sounds(a), sounds(b)), (starts(a), starts(b)));
+        let mut set = |part: Part, shared: bool| bits |= u64::from(shared) << part.bit();
+        set(Part::Given, equal(ga, gb));
+        set(Part::Family, equal(fa, fb));
+        set(Part::Names, both((ga, fa), (gb, fb)));
+        set(Part::Sounds, both(sound_a, sound_b));
+        set(Part::FamilySound, equal(sound_a.1, sound_b.1));
+        set(Part::Starts, both(start_a, start_b));
+        set(Part::GivenStart, equal(start_a.0, start_b.0));
+        if a[col::EMAIL] != 0 && b[col::EMAIL] != 0 {
+            let mail = &f.dicts[col::EMAIL];
+            let (x, y) = (a[col::EMAIL] as usize, b[col::EMAIL] as usize);
+            set(Part::EmailName, equal(mail.derived[x], mail.derived[y]));
+            set(Part::EmailStart, equal(mail.prefix[x], mail.prefix[y]));
+        }
+        let (x, y) = (a[col::BIRTH], b[col::BIRTH]);
+        if x != 0 && y != 0 {
+            let parts = |d: u32| (d / 10_000, d / 100 % 100, d % 100);
+            let ((ya, ma, da), (yb, mb, db)) = (parts(x), parts(y));
+            set(Part::BirthYear, ya == yb);
+            set(Part::BirthMonth, ya == yb && ma == mb);
+            set(Part::Birthday, ma == mb && da == db);
+            set(
+                Part::Birth,
+                ya == yb && (ma == mb && da == db || ma == db && da == mb),
+            );
+        }
+        set(Part::Phone, self.phone_key(a, b).is_some());
+        bits
     }
 
-    /// Whether a rule makes a pair.
-    fn makes(&self, rule: usize, a: &Row, b: &Row) -> bool {
-        if self.hubs.idle[rule] {
-            return false;
-        }
-        if rule == PHONE_RULE {
-            return self.phone_key(a, b).is_some();
-        }
-        RULES[rule].parts.iter().all(|p| self.shares(a, b, *p))
-            && (!self.refined[rule]
+    /// Whether a rule makes a pair that shares some parts.
+    fn makes(&self, rule: usize, shared: u64, a: &Row, b: &Row) -> bool {
+        let needed = self.needed[rule];
+        shared & needed == needed
+            && !self.hubs.idle[rule]
+            && (rule == PHONE_RULE
+                || !self.refined[rule]
                 || !self.is_hub(rule, key_of_record(self.features, a, rule))
                 || self.refines(a, b))
     }
@@ -342,13 +429,11 @@ impl<'a> Blocking<'a> {
     pub(crate) fn owns(&self, block: &Block, a: u32, b: u32) -> bool {
         let rule = usize::from(block.rule);
         let (a, b) = (self.row(a), self.row(b));
-        let own = if rule == PHONE_RULE {
-            self.phone_key(a, b) == Some(block.key)
-        } else {
-            // Two values may share a key by chance.
-            RULES[rule].parts.iter().all(|p| self.shares(a, b, *p))
-        };
-        own && !(0..rule).any(|earlier| self.makes(earlier, a, b))
+        let shared = self.shared(a, b);
+        // Two values may share a key by chance; two phones may make a pair twice.
+        let own = shared & self.needed[rule] == self.needed[rule]
+            && (rule != PHONE_RULE || self.phone_key(a, b) == Some(block.key));
+        own && !(0..rule).any(|earlier| self.makes(earlier, shared, a, b))
     }
 
     /// Calls `pair` for every pair of the block, once each, refined when the block is a hub.
@@ -378,7 +463,9 @@ impl<'a> Blocking<'a> {
 
     /// The first rule that makes a pair.
     pub(crate) fn first_rule(&self, a: u32, b: u32) -> Option<usize> {
-        (0..RULES.len()).find(|r| self.makes(*r, self.row(a), self.row(b)))
+        let (a, b) = (self.row(a), self.row(b));
+        let shared = self.shared(a, b);
+        (0..RULES.len()).find(|r| self.makes(*r, shared, a, b))
     }
 }
 

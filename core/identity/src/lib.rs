@@ -11,6 +11,7 @@ pub mod evaluate;
 mod explain;
 mod features;
 mod fold;
+mod frequency;
 mod guard;
 mod household;
 mod ids;

@@ -278,6 +278,57 @@ impl Measured {
         evaluate::exact_clusters(&self.linked.customer, &self.truth)
     }
 
+    /// Of the pairs of records that are one person, the share that evidence can join at all: chains of records of the
+    /// person that share a number, a contact, a street or a birth date. No name counts: namesakes have it too.
+    pub(crate) fn reachable(&self) -> Result<f64> {
+        const EVIDENCE: [&[&str]; 8] = [
+            &["email"],
+            &["phone"],
+            &["phone2"],
+            &["loyalty_number"],
+            &["app_user_id"],
+            &["external_id"],
+            &["town", "block"],
+            &["birth_date"],
+        ];
+        fn root(of: &mut [usize], mut x: usize) -> usize {
+            while of[x] != x {
+                of[x] = of[of[x]];
+                x = of[x];
+            }
+            x
+        }
+        let batch = self.features.to_batch()?;
+        let mut chain: Vec<usize> = (0..self.truth.len()).collect();
+        let mut seen: HashMap<(u32, &str, String), usize> = HashMap::new();
+        for fields in EVIDENCE {
+            let columns: Vec<_> = fields
+                .iter()
+                .filter_map(|f| batch.column_by_name(f))
+                .map(|c| c.as_string::<i32>())
+                .collect();
+            for r in (0..self.truth.len()).filter(|r| columns.iter().all(|c| c.is_valid(*r))) {
+                let value = columns
+                    .iter()
+                    .map(|c| c.value(r))
+                    .collect::<Vec<_>>()
+                    .join("\n");
+                let kind = fields[0].trim_end_matches('2');
+                let first = *seen.entry((self.truth[r], kind, value)).or_insert(r);
+                let (a, b) = (root(&mut chain, r), root(&mut chain, first));
+                chain[a] = b;
+            }
+        }
+        let pairs = |keys: &mut dyn Iterator<Item = usize>| -> f64 {
+            let mut sizes: HashMap<usize, u64> = HashMap::new();
+            keys.for_each(|k| *sizes.entry(k).or_default() += 1);
+            sizes.values().map(|n| n * (n - 1) / 2).sum::<u64>() as f64
+        };
+        let reached: Vec<usize> = (0..self.truth.len()).map(|r| root(&mut chain, r)).collect();
+        let all = pairs(&mut self.truth.iter().map(|t| *t as usize));
+        Ok(pairs(&mut reached.into_iter()) / all.max(1.0))
+    }
+
     /// Of the pairs of records that were put together, the share that are two people of one household.
     pub(crate) fn within_household(&self) -> f64 {
         let together = |key: &dyn Fn(usize) -> (u32, u32)| -> f64 {
