@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use musubi_api::{entity::Entity, run::Run};
 use musubi_clean::cleaner::record_id;
 
+use super::output::say;
 use crate::{
     demo::{
         examples, outcome,
@@ -62,7 +63,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let (run, secrets) = super::resolve(std::slice::from_ref(&args.out), Some("bento"))?;
     let mut summary = super::run::execute(run.clone(), secrets.clone(), None, false).await?;
     summary.next = super::run::next(std::slice::from_ref(&args.out), Some("bento"), &summary);
-    println!("{}", report::summary(&summary, Paint::of_stdout()));
+    say(&report::summary(&summary, Paint::of_stdout()))?;
     let run = Run {
         uid: summary.run,
         ..run
@@ -71,7 +72,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let truth = Truth::read(&args.out.join("truth"), |source, stream, key| {
         record_id(source, stream, Entity::Customer, key)
     })?;
-    println!("{}", Score::of(&truth, &outcome).table());
+    say(&Score::of(&truth, &outcome).table())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,9 @@
 //! How commands print what they found: `-o table|json|yaml`, the same everywhere.
 
-use std::time::Duration;
+use std::{
+    io::{ErrorKind, Write as _},
+    time::Duration,
+};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -31,11 +34,21 @@ impl Output {
         text: impl FnOnce(&T) -> String,
     ) -> Result<()> {
         match self {
-            Self::Table => println!("{}", text(value).trim_end()),
-            Self::Json => println!("{}", serde_json::to_string_pretty(value)?),
-            Self::Yaml => print!("{}", serde_saphyr::to_string(value)?),
+            Self::Table => say(text(value).trim_end()),
+            Self::Json => say(&serde_json::to_string_pretty(value)?),
+            Self::Yaml => say(serde_saphyr::to_string(value)?.trim_end()),
         }
-        Ok(())
+    }
+}
+
+/// Prints to standard output. Whoever reads may have seen enough (`| head`): that is no error.
+///
+/// # Errors
+/// Any other that standard output has.
+pub(super) fn say(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -15,6 +15,7 @@ use musubi_api::run::{EXIT_RUN_FAILED, Run, Stage, StageReport};
 use musubi_lake::{Error, Store, manifest};
 use serde::{Deserialize, Serialize};
 
+use super::output::say;
 use crate::{
     report::{self, Paint, RunSummary},
     stage::{
@@ -119,9 +120,9 @@ pub(super) async fn finish(
         Ok(mut outcome) => {
             outcome.next = next(asked.files, asked.pipeline, &outcome);
             if json {
-                println!("{}", serde_json::to_string(&outcome)?);
+                say(&serde_json::to_string(&outcome)?)?;
             } else {
-                println!("{}", report::summary(&outcome, Paint::of_stdout()));
+                say(&report::summary(&outcome, Paint::of_stdout()))?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -307,7 +307,7 @@ fn question(out: &mut String, answer: &Answer, number: u32, currency: &str) {
     let column = column.map_or("", |c| c.trim_end_matches(", %"));
     let mut body = format!(
         "<p class=sentence>{}</p><p class=of>{}</p>{}",
-        text(&answer.sentence),
+        text(&answer.sentence.replace(" %", "\u{a0}%")),
         text(column),
         bars(&rows, "var(--accent)")
     );
