@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use musubi::demo::world::START;
 
 use crate::{machine, pipeline};
 
@@ -16,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 20_000)]
     customers: u64,
     /// Days that the world lasts: the last one is the new day.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=366))]
     days: u32,
 }
 
@@ -26,7 +27,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = scratch.path();
     pipeline::write_world(folder, args.customers, args.days)?;
     let aside = folder.join("aside");
-    let last = last_day(&folder.join("data"))?;
+    let last = START.saturating_add(jiff::Span::new().days(i64::from(args.days) - 1));
+    let last = files_of(&folder.join("data"), last)?;
     let moved = last.iter().map(|path| {
         let name = path.strip_prefix(folder).unwrap_or(path);
         (path.clone(), aside.join(name))
@@ -80,26 +82,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The files of the newest date in their names.
-fn last_day(data: &Path) -> Result<Vec<PathBuf>> {
-    let mut dated: Vec<(String, PathBuf)> = Vec::new();
+/// The files that have a date in their names.
+fn files_of(data: &Path, date: jiff::civil::Date) -> Result<Vec<PathBuf>> {
+    let date = date.strftime("%Y%m%d").to_string();
+    let mut files = Vec::new();
     for system in fs::read_dir(data)? {
         for file in fs::read_dir(system?.path())? {
             let path = file?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            let digits: String = name.chars().filter(char::is_ascii_digit).collect();
-            let date = digits.find("20").and_then(|at| digits.get(at..at + 8));
-            if let Some(date) = date {
-                dated.push((date.to_owned(), path));
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.contains(&date) {
+                files.push(path.clone());
             }
         }
     }
-    let newest = dated.iter().map(|(date, _)| date.clone()).max();
-    let newest = newest.context("no file of the world has a date in its name")?;
-    dated.retain(|(date, _)| *date == newest);
-    Ok(dated.into_iter().map(|(_, path)| path).collect())
+    anyhow::ensure!(!files.is_empty(), "the world has no files of {date}");
+    Ok(files)
 }
