@@ -9,6 +9,7 @@
 //! `MUSUBI_MOTO`, `MUSUBI_TEST_TOOLS`, `MUSUBI_CHROMIUM`.
 
 mod browser;
+pub mod cutter;
 mod guard;
 mod postgres;
 pub mod proxy;
