@@ -1,5 +1,6 @@
 //! Sources: streams, formats, look-ups, mappings, contracts.
 
+mod agreement;
 mod columns;
 mod mapping;
 
@@ -10,7 +11,9 @@ use super::text;
 use crate::{
     catalog::Document,
     problem::{Problem, hint},
-    source::{ColumnRule, ColumnType, Format, RecordRole, RecordsFormat, SourceSpec, Stream},
+    source::{
+        ChangeMode, ColumnRule, ColumnType, Format, RecordRole, RecordsFormat, SourceSpec, Stream,
+    },
 };
 
 /// Collects what is wrong with one source.
@@ -69,6 +72,10 @@ impl Check<'_> {
         if let Some(table) = &stream.table {
             if let Some(overlap) = table.overlap.as_ref().filter(|o| o.parse::<u64>().is_err()) {
                 self.test(&format!("{at}.table.overlap"), text::duration(overlap));
+            }
+            if table.cursor.is_some() && stream.changes == ChangeMode::Snapshot {
+                let message = "a read from a cursor brings what is new, and a snapshot must hold everything: remove `table.cursor`, or change `changes`";
+                self.say(&format!("{at}.changes"), message);
             }
             if table.overlap.is_some() && table.cursor.is_none() {
                 let message = "`overlap` needs a `cursor`: without one the whole table is read";

@@ -62,46 +62,7 @@ pub(super) fn date_format(text: &str) -> Checked {
 
 /// A glob with date patterns in braces.
 pub(super) fn file_pattern(text: &str) -> Checked {
-    let mut glob = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('{') {
-        let Some((inner, after)) = after.split_once('}') else {
-            return Err(format!("`{{` is never closed in `{text}`"));
-        };
-        glob.push_str(before);
-        if inner.contains(',') {
-            glob.push_str(&format!("{{{inner}}}"));
-        } else {
-            date_pattern(inner)?;
-            glob.push('*');
-        }
-        rest = after;
-    }
-    glob.push_str(rest);
-    if glob.starts_with('/') || glob.split('/').any(|part| part == "..") {
-        return Err(format!(
-            "`{text}` must stay below the connector's root: remove the leading `/` and every `..`"
-        ));
-    }
-    globset::Glob::new(&glob)
-        .map(|_| ())
-        .map_err(|e| format!("`{text}` is not a file pattern: {}", e.kind()))
-}
-
-fn date_pattern(inner: &str) -> Checked {
-    let mut left = inner.to_owned();
-    for part in ["yyyy", "MM", "dd", "HH", "mm", "ss"] {
-        left = left.replacen(part, "", 1);
-    }
-    let odd = left
-        .chars()
-        .any(|c| !matches!(c, '-' | '_' | '.' | '/' | 'T'));
-    if odd || !inner.contains("yyyy") || !inner.contains("MM") || !inner.contains("dd") {
-        return Err(format!(
-            "`{{{inner}}}` is not a date pattern: it holds yyyy, MM and dd (and HH, mm, ss), as in `{{yyyyMMdd}}`"
-        ));
-    }
-    Ok(())
+    crate::source::FilePattern::new(text).map(|_| ())
 }
 
 /// An S3 endpoint: `https`, or `http` to loopback and private names.
@@ -144,11 +105,11 @@ pub(super) fn endpoint(text: &str) -> Checked {
 
 /// One character, or one of the words.
 pub(super) fn one_character(text: &str, word: &str) -> Checked {
-    if text == word || text.chars().count() == 1 {
+    if text == word || (text.len() == 1 && text.is_ascii()) {
         return Ok(());
     }
     Err(format!(
-        "`{text}` is not one character; write one, or `{word}`"
+        "`{text}` is not one ASCII character; write one, or `{word}`"
     ))
 }
 

@@ -28,7 +28,9 @@ impl Check<'_> {
                 }
             }
             self.field(&at, columns.as_ref(), field);
+            self.agreement(&at, stream, mapping, name, field);
         }
+        self.each(at, stream, mapping);
         if mapping.fields.is_empty() && mapping.entity != Entity::Customer {
             self.say(
                 &format!("{at}.fields"),
@@ -45,6 +47,24 @@ impl Check<'_> {
         }
         for (i, key) in mapping.customer.iter().flat_map(|c| &c.key).enumerate() {
             self.column(&format!("{at}.customer.key[{i}]"), &columns, key);
+        }
+    }
+
+    /// `each` needs rows that may hold arrays.
+    fn each(&mut self, at: &str, stream: &Stream, mapping: &EntityMapping) {
+        let Some(format) = stream.format.as_ref().filter(|_| mapping.each.is_some()) else {
+            return;
+        };
+        let flat = [
+            (format.csv.is_some(), "csv"),
+            (format.fixed_width.is_some(), "fixedWidth"),
+            (format.records.is_some(), "records"),
+            (format.excel.is_some(), "excel"),
+        ];
+        if let Some((_, name)) = flat.iter().find(|(is, _)| *is) {
+            let message =
+                format!("`each` goes through an array, and rows of `{name}` hold none: remove it");
+            self.say(&format!("{at}.each"), message);
         }
     }
 
