@@ -33,6 +33,12 @@ struct Reference {
     target: Target,
 }
 
+impl Reference {
+    fn plain(&self) -> &str {
+        self.text.strip_prefix("$.").unwrap_or(&self.text)
+    }
+}
+
 /// Every column that a stream's contract and mappings read, each once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct References {
@@ -130,9 +136,8 @@ impl<'a> Rows<'a> {
                     .list
                     .iter()
                     .map(|r| {
-                        let plain = r.text.strip_prefix("$.").unwrap_or(&r.text);
                         batch
-                            .column_by_name(plain)
+                            .column_by_name(r.plain())
                             .and_then(|c| c.as_any().downcast_ref())
                     })
                     .collect();
@@ -229,7 +234,11 @@ impl<'a> Row<'a> {
                         Some(element) if !root => element,
                         _ => &rows[self.index],
                     };
-                    walk(start, path).and_then(json_text)
+                    // a key may itself have a dot in its name
+                    let whole = (path.len() > 1)
+                        .then(|| start.get(reference.plain()))
+                        .flatten();
+                    whole.or_else(|| walk(start, path)).and_then(json_text)
                 }
             },
         };

@@ -299,12 +299,14 @@ impl Filler<'_> {
                 self.offer(whole, Some(&joined));
             }
         }
-        let country = self.conventions.country.clone();
+        // A country says where an address is: a record without one lives nowhere that is known.
+        let located = ["address", "postal_code", "prefecture", "city"];
         let fields = self.entity.entity.fields();
-        if let Some(at) = fields.iter().position(|f| f.name == "country")
+        if located.iter().any(|field| self.peek(field).is_some())
+            && let Some(at) = fields.iter().position(|f| f.name == "country")
             && self.slots[at].value == Cell::Null
         {
-            self.slots[at].value = Cell::Text(country);
+            self.slots[at].value = Cell::Text(self.conventions.country.clone());
         }
     }
 

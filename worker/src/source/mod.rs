@@ -2,7 +2,6 @@
 
 pub mod decode;
 mod files;
-mod glob;
 mod table;
 
 use std::{
@@ -14,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use futures::TryStreamExt as _;
 use musubi_api::{
     secrets::Secrets,
-    source::{Connector, S3Connector, Stream},
+    source::{Connector, FilePattern, S3Connector, Stream},
 };
 use musubi_lake::{Location, Store};
 use serde::{Deserialize, Serialize};
@@ -105,10 +104,11 @@ pub async fn list(
     let Some(files) = &stream.files else {
         return Ok(Vec::new());
     };
-    let pattern = glob::Pattern::new(&files.path)?;
+    let pattern = FilePattern::new(&files.path)
+        .map_err(|wrong| anyhow::anyhow!("stream {}: files.path: {wrong}", stream.name))?;
     let mut found = match (&connector.folder, &connector.s3) {
         (Some(folder), None) => files::list(Path::new(&folder.path))?,
-        (None, Some(s3)) => bucket(&s3_location(s3, secrets)?).await?,
+        (None, Some(s3)) => bucket(&s3_location(s3, secrets)?, pattern.folder()).await?,
         _ => bail!(
             "stream {}: files need exactly one of connector.folder and connector.s3",
             stream.name
@@ -125,10 +125,11 @@ pub async fn list(
     Ok(found)
 }
 
-async fn bucket(location: &Location) -> Result<Vec<SourceObject>> {
+/// The objects of a bucket below a folder.
+async fn bucket(location: &Location, folder: &str) -> Result<Vec<SourceObject>> {
     let store = Store::open(location)?;
     let metas = store
-        .list("")
+        .list(folder)
         .await
         .with_context(|| format!("list {}", store.name()))?;
     let object = |m: musubi_lake::Meta| SourceObject {

@@ -33,14 +33,14 @@ pub(super) fn decode(
             sink(Decoded::Structural(1))?;
         }
     }
+    let comment = format.comment.as_deref().map(|c| records.bytes_of(c));
     let mut rows = (!format.columns.is_empty()).then(|| Rows::new(None, format.columns.clone()));
     while let Some(record) = records.next()? {
         number += 1;
-        let comment = format
-            .comment
+        let is_comment = comment
             .as_ref()
-            .is_some_and(|c| record.bytes.starts_with(c.as_bytes()));
-        if record.bytes.is_empty() || comment {
+            .is_some_and(|c| record.bytes.starts_with(c));
+        if record.bytes.is_empty() || is_comment {
             sink(Decoded::Structural(1))?;
             continue;
         }
@@ -57,7 +57,11 @@ pub(super) fn decode(
             sink(Decoded::Structural(1))?;
             continue;
         };
-        match fields {
+        match fields.map(|fields| trimmed(fields, rows.width())) {
+            // Spreadsheets leave lines of nothing but delimiters behind.
+            Ok(fields) if fields.iter().all(|f| f.trim().is_empty()) => {
+                sink(Decoded::Structural(1))?;
+            }
             Ok(fields) if fields.len() == rows.width() => {
                 rows.push(fields.into_iter(), locator, number);
                 rows.flush(BATCH, sink)?;
@@ -77,6 +81,14 @@ pub(super) fn decode(
         Some(mut rows) => rows.flush(1, sink),
         None => Ok(()),
     }
+}
+
+/// Without an empty field too many: some systems end each line with a delimiter.
+fn trimmed(mut fields: Vec<String>, width: usize) -> Vec<String> {
+    if fields.len() == width + 1 && fields.last().is_some_and(String::is_empty) {
+        fields.pop();
+    }
+    fields
 }
 
 pub(super) fn fault(code: &'static str, rule: String, locator: Locator, number: u64) -> Decoded {
@@ -103,8 +115,13 @@ fn guess_delimiter(header: &[u8]) -> u8 {
         .unwrap_or(b',')
 }
 
+/// The names of a header; a column without one is called by its position, `column_3`.
 pub(super) fn header(fields: Vec<String>) -> Result<Vec<String>> {
-    let names: Vec<String> = fields.into_iter().map(|f| f.trim().to_owned()).collect();
+    let named = |(at, field): (usize, String)| match field.trim() {
+        "" => format!("column_{}", at + 1),
+        name => name.to_owned(),
+    };
+    let names: Vec<String> = fields.into_iter().enumerate().map(named).collect();
     for (at, name) in names.iter().enumerate() {
         if names[..at].contains(name) {
             bail!(

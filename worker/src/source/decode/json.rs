@@ -1,4 +1,5 @@
-//! JSON: one object a line, or one document that holds an array of objects.
+//! JSON: one object a line, objects one after another over several lines, or one document that holds an
+//! array of objects.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -61,13 +62,19 @@ pub(super) fn decode(
         locators: Vec::new(),
         numbers: Vec::new(),
     };
-    let start = input
-        .fill_buf()?
-        .iter()
-        .copied()
-        .find(|b| !b.is_ascii_whitespace() && *b < 0x80);
-    if format.rows.is_some() || start == Some(b'[') {
+    let begin = input.fill_buf()?;
+    if begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff") {
+        bail!("the file is UTF-16, and JSON is UTF-8: export it as UTF-8");
+    }
+    let begin = begin
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(begin)
+        .trim_ascii_start();
+    let first_line = begin.split(|b| *b == b'\n').next().unwrap_or_default();
+    if format.rows.is_some() || begin.starts_with(b"[") {
         document(format, input, &mut rows, sink)?;
+    } else if first_line.trim_ascii() == b"{" {
+        pretty(input, &mut rows, sink)?;
     } else {
         lines(input, &mut rows, sink)?;
     }
@@ -122,6 +129,40 @@ fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Resul
         }
         rows.flush(BATCH, sink)?;
     }
+}
+
+/// Objects one after another, over several lines each.
+fn pretty(mut input: impl Read, rows: &mut Rows, sink: &mut Sink<'_>) -> Result<()> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes)?;
+    let mark = if bytes.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
+    let mut at = Place {
+        bytes: &bytes,
+        at: mark,
+    };
+    let mut number = 0;
+    while at.skip_space() < bytes.len() {
+        number += 1;
+        let start = at.at as u64;
+        match at.value::<Value>() {
+            Ok(value @ Value::Object(_)) => {
+                let locator = rows.locator(start, at.at as u64);
+                rows.push(value, locator, number);
+            }
+            _ => {
+                let locator = rows.locator(start, bytes.len() as u64);
+                let rule = "the text is no JSON object from here to its end".to_owned();
+                return sink(fault("invalid_json", rule, locator, number));
+            }
+        }
+        at.take(b',');
+        rows.flush(BATCH, sink)?;
+    }
+    Ok(())
 }
 
 /// A document is read whole: its rows are found by their place in its text. What stands around the array is

@@ -19,6 +19,7 @@ use musubi_api::source::{Compression, Format, Stream};
 use musubi_clean::raw::{RawBatch, RawFault};
 
 pub use place::{Found, find};
+pub(crate) use text::detect as detect_encoding;
 
 /// What a decoder found.
 #[derive(Debug)]
@@ -59,10 +60,10 @@ fn format_of(stream: &Stream) -> Format {
 }
 
 /// Takes a member of an archive: its name, and its bytes.
-pub(super) type TakeMember<'a> = dyn FnMut(Option<Arc<str>>, &mut dyn Read) -> Result<()> + 'a;
+pub(crate) type TakeMember<'a> = dyn FnMut(Option<Arc<str>>, &mut dyn Read) -> Result<()> + 'a;
 
 /// Calls `take` with the decompressed bytes of an object, or of each member of an archive.
-pub(super) fn each_member(
+pub(crate) fn each_member(
     stream: &Stream,
     mut input: impl Read,
     take: &mut TakeMember<'_>,
@@ -93,8 +94,8 @@ pub(super) fn each_member(
                 .context("the file is not a zip archive; correct files.compression")?;
             for at in 0..archive.len() {
                 let mut member = archive.by_index(at)?;
-                if !member.is_dir() {
-                    let name: Arc<str> = Arc::from(&*member.name()?);
+                let name: Arc<str> = Arc::from(&*member.name()?);
+                if !member.is_dir() && !is_leftover(&name) {
                     take(Some(name), &mut member)?;
                 }
             }
@@ -102,6 +103,13 @@ pub(super) fn each_member(
         }
         Compression::None | Compression::Auto => take(None, &mut input),
     }
+}
+
+/// What desktop systems put into archives beside the data: `__MACOSX/`, `.DS_Store`.
+fn is_leftover(member: &str) -> bool {
+    member
+        .split(['/', '\\'])
+        .any(|part| part.starts_with('.') || part == "__MACOSX")
 }
 
 /// Copies a reader to a scratch file, for formats that are read from their end.

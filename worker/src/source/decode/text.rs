@@ -40,6 +40,8 @@ pub(super) struct Records<'a> {
     quote: Option<u8>,
     delimiters: Vec<u8>,
     encoding: &'static encoding_rs::Encoding,
+    /// What ends a line: a line feed (with or without a carriage return), or a carriage return alone.
+    newline: u8,
     offset: u64,
 }
 
@@ -54,6 +56,8 @@ impl<'a> Records<'a> {
         let mut sample = Vec::new();
         Read::take(&mut *input, SAMPLE).read_to_end(&mut sample)?;
         let (encoding, mark) = encoding_of(declared, &sample);
+        let lone_returns = !sample.contains(&b'\n') && sample.contains(&b'\r');
+        let newline = if lone_returns { b'\r' } else { b'\n' };
         let whole: Box<dyn Read + 'a> = Box::new(Cursor::new(sample).chain(input));
         let mut input = BufReader::with_capacity(64 << 10, whole);
         std::io::copy(&mut input.by_ref().take(mark as u64), &mut std::io::sink())?;
@@ -64,6 +68,7 @@ impl<'a> Records<'a> {
             quote,
             delimiters: delimiters.to_vec(),
             encoding,
+            newline,
             offset: mark as u64,
         })
     }
@@ -127,7 +132,8 @@ impl<'a> Records<'a> {
         }
         let mut bytes = Vec::new();
         loop {
-            if self.input.read_until(b'\n', &mut bytes)? == 0 || bytes.last() != Some(&b'\n') {
+            let read = self.input.read_until(self.newline, &mut bytes)?;
+            if read == 0 || bytes.last() != Some(&self.newline) {
                 break;
             }
             let length = bytes.len();
@@ -167,6 +173,15 @@ impl<'a> Records<'a> {
             2
         } else {
             1
+        }
+    }
+
+    /// A text in the bytes of the file.
+    pub(super) fn bytes_of(&self, text: &str) -> Vec<u8> {
+        match self.encoding {
+            e if e == UTF_16LE => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            e if e == UTF_16BE => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            other => other.encode(text).0.into_owned(),
         }
     }
 
@@ -284,18 +299,19 @@ pub(super) fn lossy(declared: Encoding, sample: &[u8], bytes: &[u8]) -> String {
     encoding.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-fn detect(declared: Encoding, sample: &[u8]) -> &'static encoding_rs::Encoding {
+/// The encoding of a text without a byte order mark.
+pub(crate) fn detect(declared: Encoding, sample: &[u8]) -> &'static encoding_rs::Encoding {
     match declared {
         Encoding::Utf8 => UTF_8,
         Encoding::Cp932 => SHIFT_JIS,
         Encoding::EucJp => EUC_JP,
-        Encoding::Utf16 => UTF_16LE,
+        Encoding::Utf16 => wide(sample).unwrap_or(UTF_16LE),
         Encoding::Latin1 => WINDOWS_1252,
         Encoding::Auto => {
-            // A character may be cut in two at the end of the sample.
-            if std::str::from_utf8(sample).is_ok_and(|_| true)
-                || std::str::from_utf8(sample).is_err_and(|e| e.error_len().is_none())
-            {
+            if let Some(wide) = wide(sample) {
+                return wide;
+            }
+            if is_utf8(sample) {
                 return UTF_8;
             }
             let mut detector =
@@ -304,6 +320,37 @@ fn detect(declared: Encoding, sample: &[u8]) -> &'static encoding_rs::Encoding {
             detector.guess(Some(b"jp"), chardetng::Utf8Detection::Allow)
         }
     }
+}
+
+/// UTF-16 without a mark: line ends and delimiters have a zero byte beside them, always on the same side.
+fn wide(sample: &[u8]) -> Option<&'static encoding_rs::Encoding> {
+    let zeros = |side: usize| {
+        sample
+            .iter()
+            .skip(side)
+            .step_by(2)
+            .filter(|b| **b == 0)
+            .count()
+    };
+    let (first, second) = (zeros(0), zeros(1));
+    let enough =
+        |many: usize, few: usize| many > 0 && many >= 20 * few && many * 50 >= sample.len();
+    if enough(second, first) {
+        return Some(UTF_16LE);
+    }
+    enough(first, second).then_some(UTF_16BE)
+}
+
+/// Whether a text is UTF-8, but for a few broken characters: one bad row must not turn all others to noise.
+/// A character may be cut in two at the end of the sample.
+fn is_utf8(sample: &[u8]) -> bool {
+    let (mut good, mut broken) = (0_usize, 0_usize);
+    let mut chunks = sample.utf8_chunks().peekable();
+    while let Some(chunk) = chunks.next() {
+        good += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty() && chunks.peek().is_some());
+    }
+    good >= 4 * broken
 }
 
 /// Splits one record. A quote opens a field only at its start; a doubled quote inside quotes stands for one.
