@@ -103,6 +103,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
             entity,
         };
         let parts = &mut done.versions;
+        let only_added = records::only_added(&context.run, &present.active);
         let by_group =
             versions::versions(context, &kept, &present.active, entity, share, parts).await?;
         let before = reusable_files(context, &plan, entity.table()).await?;
@@ -117,7 +118,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
                 }
                 stays
             });
-            let (mut rows, reduced) = records::reduce(versions, |v| {
+            let (mut rows, reduced) = records::reduce(versions, &only_added, |v| {
                 done.lost.insert(v.file);
             });
             done.count(reduced);

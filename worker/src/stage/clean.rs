@@ -458,7 +458,13 @@ async fn clean_file(
     while let Some(message) = receiver.recv().await {
         writer.write(message).await?;
     }
-    let (rows, reasons, drift) = decoding.await??;
+    let (rows, reasons, drift) = decoding.await?.map_err(|error| {
+        let frozen = error.downcast_ref::<musubi_clean::problem::Problem>();
+        match frozen.filter(|p| matches!(p, musubi_clean::problem::Problem::Frozen { .. })) {
+            Some(problem) => super::RunRefused(problem.to_string()).into(),
+            None => error,
+        }
+    })?;
     anyhow::ensure!(
         rows.holds(),
         "rows went missing while cleaning: {rows:?}; this is a defect of musubi"

@@ -12,7 +12,7 @@ use arrow::{
     datatypes::{Date32Type, Int64Type},
 };
 use futures::TryStreamExt;
-use musubi_api::entity::Entity;
+use musubi_api::{entity::Entity, run::Run, source::ChangeMode};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{Context, clean::Active};
@@ -190,18 +190,29 @@ pub async fn versions(
     Ok(versions)
 }
 
-/// Keeps of each record the version that stands; sorted by record.
+/// For each active file, whether rows of its stream are only added, so that the first of a key stands.
 #[must_use]
-pub fn latest(versions: Vec<Version>) -> (Vec<Version>, Reduced) {
-    reduce(versions, |_| {})
+pub fn only_added(run: &Run, active: &[Active]) -> Vec<bool> {
+    let append = |a: &Active| {
+        let stream = super::files::stream(run, &a.file.source, &a.file.stream);
+        stream.is_some_and(|s| s.changes == ChangeMode::Append)
+    };
+    active.iter().map(append).collect()
 }
 
-/// As [`latest`]; calls `lost` for every version that another one has replaced or repeated.
+/// Keeps of each record the version that stands; sorted by record. That is the last one, or the first in
+/// files where rows are only added. Calls `lost` for every version that another one has replaced or repeated.
 pub fn reduce(
     mut versions: Vec<Version>,
+    only_added: &[bool],
     mut lost: impl FnMut(&Version),
 ) -> (Vec<Version>, Reduced) {
-    versions.sort_unstable_by_key(|v| (v.record, v.version, v.file, v.at));
+    versions.sort_unstable_by_key(|v| {
+        let rank = (v.version, v.file, v.at);
+        let first = only_added.get(v.file as usize).is_some_and(|only| *only);
+        let backwards = (!rank.0, !rank.1, !rank.2);
+        (v.record, if first { backwards } else { rank })
+    });
     let mut reduced = Reduced::default();
     let mut standing = Vec::with_capacity(versions.len());
     for group in versions.chunk_by(|a, b| a.record == b.record) {
@@ -227,6 +238,10 @@ pub fn reduce(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn latest(versions: Vec<Version>) -> (Vec<Version>, Reduced) {
+        reduce(versions, &[], |_| {})
+    }
 
     fn version(record: u128, version: i64, file: u32, content: u64) -> Version {
         Version {
@@ -257,12 +272,20 @@ mod tests {
     }
 
     #[test]
+    fn where_rows_are_only_added_the_first_stands() {
+        let rows = [1, 0, 2].map(|file| version(1, i64::MIN, file, u64::from(file)));
+        let (standing, reduced) = reduce(rows.to_vec(), &[true; 3], |_| {});
+        assert_eq!((standing[0].content, reduced.superseded), (0, 2));
+    }
+
+    #[test]
     fn a_repeated_row_is_a_duplicate() {
-        let (_, reduced) = latest(vec![
+        let rows = vec![
             version(1, 1, 0, 7),
             version(1, 1, 1, 7),
             version(2, 1, 1, 7),
-        ]);
+        ];
+        let (_, reduced) = latest(rows);
         assert_eq!(
             reduced,
             Reduced {

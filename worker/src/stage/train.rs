@@ -87,9 +87,10 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let (active, entity, mut parts) = (&present.active, Entity::Customer, Parts::new());
     let kept = Kept::read(context, &plan, active).await?;
     let versions = versions::versions(context, &kept, active, entity, share, &mut parts).await?;
+    let only_added = records::only_added(&context.run, active);
     let mut lost = BTreeSet::new();
     let versions = versions.into_values().flatten().collect();
-    let (standing, reduced) = records::reduce(versions, |v| {
+    let (standing, reduced) = records::reduce(versions, &only_added, |v| {
         lost.insert(v.file);
     });
     let before = contents(context, &plan).await?;

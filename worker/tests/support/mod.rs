@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::{
+    array::RecordBatch,
+    util::display::{ArrayFormatter, FormatOptions},
+};
 use musubi::stage::{
     Context,
     runner::{self, StageSummary, Watch},
@@ -85,10 +88,78 @@ impl World {
         open(&self.path("lake"))
     }
 
+    /// The same with these gates open.
+    pub(crate) async fn run_allowing(
+        &self,
+        uid: &str,
+        gates: &[&str],
+    ) -> anyhow::Result<Vec<StageSummary>> {
+        let (mut run, secrets) = self.resolve(uid, 2);
+        run.allow = gates.iter().map(|g| (*g).to_owned()).collect();
+        let context = Context::open(run, secrets)?;
+        runner::run(&context, 2, Arc::new(Silent)).await
+    }
+
+    /// Columns of a published table, in the order given.
+    pub(crate) async fn read(&self, table: &str, columns: &[&str]) -> Vec<RecordBatch> {
+        let store = self.store();
+        let (published, _) = pointer::published(&store)
+            .await
+            .expect("read the pointer")
+            .expect("something is published");
+        let folder = format!("curated/{table}");
+        let version = published.tables[table].delta_version;
+        let snapshot = delta::snapshot(&store, &folder, Some(version))
+            .await
+            .expect("read the log");
+        let mut batches = Vec::new();
+        for file in snapshot.into_iter().flat_map(|s| s.files.into_values()) {
+            let path = format!("{folder}/{}", file.path);
+            for batch in parquet::read(&store, &path, None)
+                .await
+                .expect("read a file")
+            {
+                let at = |name: &&str| batch.schema().index_of(name).expect("a column");
+                let wanted: Vec<usize> = columns.iter().map(at).collect();
+                batches.push(batch.project(&wanted).expect("columns"));
+            }
+        }
+        batches
+    }
+
+    /// The values of columns of a published table as sorted text, `|` between them.
+    pub(crate) async fn values(&self, table: &str, columns: &[&str]) -> Vec<String> {
+        let mut rows: Vec<String> = self
+            .read(table, columns)
+            .await
+            .iter()
+            .flat_map(texts)
+            .collect();
+        rows.sort();
+        rows
+    }
+
     /// The rows of every published table as sorted text.
     pub(crate) async fn tables(&self) -> BTreeMap<String, Vec<String>> {
         tables(&self.store()).await
     }
+}
+
+/// The rows of a batch as text.
+fn texts(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("∅");
+    let columns: Vec<ArrayFormatter<'_>> = batch
+        .columns()
+        .iter()
+        .map(|c| ArrayFormatter::try_new(c, &options).expect("a formatter"))
+        .collect();
+    let row = |r: usize| {
+        columns
+            .iter()
+            .map(|c| c.value(r).to_string())
+            .collect::<Vec<_>>()
+    };
+    (0..batch.num_rows()).map(|r| row(r).join("|")).collect()
 }
 
 fn open(folder: &Path) -> Store {
@@ -120,19 +191,7 @@ pub(crate) async fn all_tables(store: &Store) -> BTreeMap<String, Vec<String>> {
                 .await
                 .expect("read a file")
             {
-                let options = FormatOptions::default().with_null("∅");
-                let columns: Vec<ArrayFormatter<'_>> = batch
-                    .columns()
-                    .iter()
-                    .map(|c| ArrayFormatter::try_new(c, &options).expect("a formatter"))
-                    .collect();
-                rows.extend((0..batch.num_rows()).map(|r| {
-                    columns
-                        .iter()
-                        .map(|c| c.value(r).to_string())
-                        .collect::<Vec<_>>()
-                        .join("|")
-                }));
+                rows.extend(texts(&batch));
             }
         }
         rows.sort();
