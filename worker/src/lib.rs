@@ -4,6 +4,7 @@ pub mod activate;
 pub mod cli;
 pub mod demo;
 pub mod digest;
+pub mod profile;
 pub mod quarantine;
 pub mod report;
 pub mod source;

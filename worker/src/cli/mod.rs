@@ -7,6 +7,7 @@ mod lake;
 mod logs;
 mod output;
 mod place;
+mod profile;
 mod quarantine;
 mod replay;
 mod rollback;
@@ -55,6 +56,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Profile(profile::Args),
     Quarantine(quarantine::Args),
     Replay(replay::Args),
     Lake(lake::Args),
@@ -87,6 +89,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Profile(args) => profile::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,
         Command::Lake(args) => lake::run(args).await,
