@@ -66,6 +66,26 @@ pub struct Catalog {
     secrets: Secrets,
     /// Resources that exist but are wrong: references to them are no further problem.
     pub(crate) refused: BTreeSet<(Kind, String)>,
+    /// Wrong resources as they were probably meant.
+    pub(crate) mended: Vec<Mended>,
+}
+
+/// A wrong resource as it was probably meant, and the fields that are known to be wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct Mended {
+    pub(crate) document: Document,
+    pub(crate) known: Vec<String>,
+}
+
+impl Mended {
+    /// Whether a problem has nothing to do with what is known to be wrong.
+    pub(crate) fn is_new(&self, problem: &Problem) -> bool {
+        let field = problem.field.as_str();
+        !self
+            .known
+            .iter()
+            .any(|known| known.starts_with(field) || field.starts_with(known.as_str()))
+    }
 }
 
 macro_rules! getters {
@@ -144,9 +164,14 @@ impl Catalog {
     }
 
     pub(crate) fn findings(&self) -> Vec<Problem> {
-        self.documents()
-            .flat_map(|document| validate::document(self, document))
-            .collect()
+        let right = self
+            .documents()
+            .flat_map(|document| validate::document(self, document));
+        let mended = self.mended.iter().flat_map(|mended| {
+            let found = validate::document(self, &mended.document);
+            found.into_iter().filter(|problem| mended.is_new(problem))
+        });
+        right.chain(mended).collect()
     }
 
     /// Says when a name refers to nothing.

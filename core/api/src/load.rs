@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 pub use crate::secrets::Secrets;
 use crate::{
-    catalog::{Catalog, Document, absolute_paths},
+    catalog::{Catalog, Document, Mended, absolute_paths},
     node::{Node, Place, Value},
     problem::{Problem, Problems, hint, nearest},
     resource::{API_VERSION, Kind, Resource},
@@ -179,6 +179,7 @@ impl Loader {
         let title = format!("{}/{name}", kind.as_str());
         let findings = findings(kind, &node);
         if !findings.is_empty() {
+            self.mend(file, index, kind, &name, &node, &findings);
             self.problems.extend(
                 findings
                     .into_iter()
@@ -208,6 +209,50 @@ impl Loader {
                     .push(problem(node.place, &title, String::new(), message));
             }
         }
+    }
+}
+
+impl Loader {
+    /// Looks at a wrong document as it was probably meant, so that everything that is wrong is said at once.
+    fn mend(
+        &mut self,
+        file: &Path,
+        index: usize,
+        kind: Kind,
+        name: &str,
+        node: &Node,
+        findings: &[Finding],
+    ) {
+        let schema = kind.schema();
+        let spec = node
+            .get("spec")
+            .and_then(|spec| schema::mended(&schema["properties"]["spec"], spec));
+        let Some(spec) = spec else { return };
+        let document = serde_json::json!({
+            "apiVersion": API_VERSION, "kind": kind.as_str(), "metadata": {"name": name}, "spec": spec,
+        });
+        let Ok(resource) = Resource::read(kind, &document) else {
+            return;
+        };
+        let mut rules = Vec::new();
+        check_rules(schema, &document, node, &mut rules);
+        let known: Vec<String> = findings.iter().map(|(_, field, _)| field.clone()).collect();
+        let mended = Mended {
+            document: Document {
+                file: file.to_owned(),
+                index,
+                name: name.to_owned(),
+                namespace: namespace(node),
+                resource,
+                node: node.clone(),
+            },
+            known,
+        };
+        let rules = rules
+            .into_iter()
+            .map(|(_, field, message)| mended.document.problem(&field, message));
+        self.problems.extend(rules.filter(|p| mended.is_new(p)));
+        self.catalog.mended.push(mended);
     }
 }
 
@@ -285,14 +330,14 @@ fn findings(kind: Kind, node: &Node) -> Vec<Finding> {
         None => out.push((node.place, "spec".into(), "field `spec` is missing".into())),
     }
     if out.is_empty() {
-        check_rules(schema, node, &mut out);
+        check_rules(schema, &node.to_json(), node, &mut out);
     }
     out
 }
 
 /// The CEL rules, the same that the API server runs.
-fn check_rules(schema: &Json, node: &Node, out: &mut Vec<Finding>) {
-    let mut document = node.to_json();
+fn check_rules(schema: &Json, document: &Json, node: &Node, out: &mut Vec<Finding>) {
+    let mut document = document.clone();
     if let Some(document) = document.as_object_mut() {
         document.remove("status");
     }

@@ -15,7 +15,7 @@ use crate::cleaner_columns::{Columns, System};
 use crate::contract::{CompiledContract, Drift, FileState, Verdict};
 use crate::lookup::Lookups;
 use crate::mapping::{CompiledEntity, Slot, columns, known_columns};
-use crate::mapping_row::{Id, References, Row, Rows, json_text, walk};
+use crate::mapping_row::{Id, References, Row, Rows, Step, json_text};
 use crate::mapping_value::{Conventions, Memo, fill};
 use crate::problem::{Problem, Reject};
 use crate::quarantine::QuarantineBuilder;
@@ -126,7 +126,7 @@ pub fn mapping_hash(spec: &SourceSpec, stream: &Stream, lookups_digest: &str) ->
 }
 
 /// Version of cleaning itself; raised when the same input gives other rows.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Cleans the rows of one stream. Compiled once, shared by threads.
 pub struct Cleaner {
@@ -510,16 +510,38 @@ fn elements<'a>(
     let (Some(path), Rows::Json(values)) = (&entity.each, rows) else {
         return Ok(vec![None]);
     };
-    match walk(&values[index], path) {
-        None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(items)) => Ok(items.iter().map(Some).collect()),
-        Some(other) => Err(Reject::new(
+    let mut found = Vec::new();
+    match explode(&values[index], path, &mut found) {
+        Ok(()) => Ok(found),
+        Err(other) => Err(Reject::new(
             "not_an_array",
             entity.entity.as_str(),
             "`each` names something that is no array",
             json_text(other).as_deref(),
         )),
     }
+}
+
+/// Follows a path to an array, through every element of the arrays on its way; fails with what is no array.
+fn explode<'a>(
+    value: &'a Value,
+    path: &[Step],
+    found: &mut Vec<Option<&'a Value>>,
+) -> Result<(), &'a Value> {
+    let inner = match (path.first(), value) {
+        (_, Value::Null) => return Ok(()),
+        (None, Value::Array(items)) => {
+            found.extend(items.iter().map(Some));
+            return Ok(());
+        }
+        (None, other) => return Err(other),
+        (Some(Step::Key(_)), Value::Array(items)) => {
+            return items.iter().try_for_each(|item| explode(item, path, found));
+        }
+        (Some(Step::Key(key)), _) => value.get(key.as_str()),
+        (Some(Step::Index(at)), _) => value.get(*at),
+    };
+    inner.map_or(Ok(()), |inner| explode(inner, &path[1..], found))
 }
 
 fn conventions(spec: &SourceSpec, stream: &Stream) -> Result<Conventions, (String, String)> {

@@ -530,6 +530,17 @@ fn a_row_becomes_several_entities_and_an_array_one_for_each_element() {
 }
 
 #[test]
+fn an_array_in_an_array_gives_all_its_elements() {
+    let stream = "
+      entities: [{entity: order_line, each: parcels.items, key: [$.no, '#'], fields: {line_number: {from: '#'}, product_code: {from: sku}}}]";
+    let rows = [serde_json::json!({"no": 1, "parcels": [
+        {"items": [{"sku": "a"}, {"sku": "b"}]}, {"items": null}, {}, {"items": [{"sku": "c"}]}]})];
+    let lines = &clean(stream, &rows, &[]).entities[0].1;
+    assert_eq!(column(lines, "line_number"), ["1", "2", "3"]);
+    assert_eq!(column(lines, "product_code"), ["A", "B", "C"]);
+}
+
+#[test]
 fn look_ups_join_rows_of_other_streams_in_their_order() {
     let stream = "
       lookups:

@@ -166,6 +166,9 @@ fn head(source: &str, stream: &StreamReport) -> String {
             counted(*n, "record")
         ));
     }
+    for wrong in &stream.unreadable {
+        lines.push(format!("  not read: {wrong}"));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -216,7 +219,10 @@ fn looks(column: &ColumnReport) -> String {
     } else {
         &column.notations
     };
-    let each = |s: &Share| format!("{} {}%", s.text, s.percent);
+    let each = |s: &Share| match s.percent {
+        0.0 => format!("{} <0.1%", s.text),
+        percent => format!("{} {percent}%", s.text),
+    };
     let mut shown: Vec<String> = all.iter().take(3).map(each).collect();
     if all.len() > 3 {
         shown.push("…".into());

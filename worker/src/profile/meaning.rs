@@ -170,28 +170,33 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("line", Meaning::LineNumber),
 ];
 
+/// Whether a name is one that columns have.
+pub(super) fn is_known(name: &str) -> bool {
+    named(name).is_some() || name.to_lowercase().ends_with("id")
+}
+
+fn named(name: &str) -> Option<Meaning> {
+    let last = name.rsplit(['.', ']']).next().unwrap_or(name);
+    let bare = |text: &str| {
+        let kept = text.chars().filter(|c| c.is_alphanumeric());
+        kept.collect::<String>().to_lowercase()
+    };
+    let (last, whole) = (bare(last), bare(name));
+    let alone = WHOLE.iter().find(|(word, _)| *word == last);
+    let among = || {
+        let mut words = WORDS.iter();
+        words.find(|(word, _)| last.contains(word) || whole.ends_with(word))
+    };
+    alone.or_else(among).map(|(_, meaning)| *meaning)
+}
+
 /// What a column probably holds.
 pub(super) fn of(column: &ColumnReport) -> Option<Meaning> {
     if column.email_percent >= 80.0 {
         return Some(Meaning::Email);
     }
-    let last = column
-        .name
-        .rsplit(['.', ']'])
-        .next()
-        .unwrap_or(&column.name);
-    let bare = |text: &str| {
-        let kept = text.chars().filter(|c| c.is_alphanumeric());
-        kept.collect::<String>().to_lowercase()
-    };
-    let (last, whole) = (bare(last), bare(&column.name));
-    let named = WHOLE.iter().find(|(word, _)| *word == last);
-    let (_, meaning) = named.or_else(|| {
-        WORDS
-            .iter()
-            .find(|(word, _)| last.contains(word) || whole.ends_with(word))
-    })?;
-    fits(*meaning, column).then_some(*meaning)
+    let meaning = named(&column.name)?;
+    fits(meaning, column).then_some(meaning)
 }
 
 /// Whether the values may be what the name says.
@@ -213,6 +218,7 @@ fn fits(meaning: Meaning, column: &ColumnReport) -> bool {
             // `1` alone is a flag to the eye
             number || column.kind == Kind::Flag
         }
+        Meaning::Category | Meaning::ProductName | Meaning::StoreName => column.kind == Kind::Text,
         Meaning::LineNumber => column.kind == Kind::Integer || column.kind == Kind::Flag,
         Meaning::Name | Meaning::FamilyName | Meaning::GivenName => column.kind == Kind::Text,
         _ => !temporal,

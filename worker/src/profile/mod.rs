@@ -89,6 +89,9 @@ pub struct StreamReport {
     /// Records that could not be decoded, by reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub faults: BTreeMap<String, u64>,
+    /// Files that could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<String>,
     /// The probable key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyReport>,
@@ -104,6 +107,8 @@ pub struct KeyReport {
     pub columns: Vec<String>,
     /// Rows whose key an earlier row of the same file has.
     pub duplicates: u64,
+    /// Rows in which one of its columns is empty.
+    pub empty: u64,
     /// Rows that were looked at for it.
     pub of_rows: u64,
 }
@@ -136,37 +141,14 @@ pub fn files(paths: &[PathBuf], progress: &dyn Progress) -> Result<Profile> {
         let mut japanese = false;
         let mut streams = Vec::new();
         for stream in &source.streams {
-            let mut scan: Option<Scan> = None;
+            let folder = &source.folder;
+            let mut scan = Scan::begin(folder, stream)?;
             for name in &stream.files {
-                let path = source.folder.join(name);
                 progress.file(name);
-                let sniffed = sniff::sniff(&path)?;
-                let scan = match &mut scan {
-                    Some(scan) => scan,
-                    None => {
-                        let declared =
-                            sniff::stream(&stream.name, &stream.pattern, &sniffed.format)?;
-                        scan.insert(Scan::new(declared, sniffed.format))
-                    }
-                };
-                if let Some(encoding) = sniffed.encoding {
-                    *scan.encodings.entry(encoding.to_owned()).or_default() += 1;
-                }
-                let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
-                let size = file.metadata()?.len();
-                scan.file(
-                    name,
-                    size,
-                    Watched {
-                        inner: file,
-                        progress,
-                    },
-                )?;
+                scan.path(folder, name, progress);
             }
-            if let Some(scan) = scan {
-                japanese |= scan.is_japanese();
-                streams.push(scan.report(&stream.pattern));
-            }
+            japanese |= scan.is_japanese();
+            streams.push(scan.report(&stream.pattern));
         }
         sources.push(SourceReport {
             name: source.name,
@@ -262,6 +244,7 @@ struct Scan {
     rows: u64,
     structural: u64,
     faults: BTreeMap<String, u64>,
+    unreadable: Vec<String>,
     /// Rows of each level: of the stream or a record type (``), of elements of an array (`items[]`).
     levels: HashMap<String, u64>,
     names: Vec<(String, String)>,
@@ -280,10 +263,41 @@ impl Scan {
             rows: 0,
             structural: 0,
             faults: BTreeMap::new(),
+            unreadable: Vec::new(),
             levels: HashMap::new(),
             names: Vec::new(),
             columns: HashMap::new(),
             keys: Rows::default(),
+        }
+    }
+
+    /// Begins with the format of the largest file: others may hold nothing.
+    fn begin(folder: &Path, found: &discover::FoundStream) -> Result<Self> {
+        let size = |name: &&String| std::fs::metadata(folder.join(name)).map_or(0, |m| m.len());
+        let first = found.files.iter().max_by_key(size);
+        let name = first.context("a stream without files")?;
+        let sniffed = sniff::sniff(&folder.join(name))?;
+        let declared = sniff::stream(&found.name, &found.pattern, &sniffed.format)?;
+        Ok(Self::new(declared, sniffed.format))
+    }
+
+    /// Reads a file; one that cannot be read is noted, and the others are read all the same.
+    fn path(&mut self, folder: &Path, name: &str, progress: &dyn Progress) {
+        let path = folder.join(name);
+        let mut read = || -> Result<()> {
+            if let Some(encoding) = sniff::sniff(&path)?.encoding {
+                *self.encodings.entry(encoding.to_owned()).or_default() += 1;
+            }
+            let file = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+            let size = file.metadata()?.len();
+            let watched = Watched {
+                inner: file,
+                progress,
+            };
+            self.file(name, size, watched)
+        };
+        if let Err(error) = read() {
+            self.unreadable.push(format!("{error:#}"));
         }
     }
 
@@ -369,17 +383,9 @@ impl Scan {
             return self.scalar(value, level, path, cells);
         };
         for (key, inner) in members {
-            let path = if path.is_empty() || path.ends_with("[]") && path == level {
-                format!(
-                    "{}{key}",
-                    if path.is_empty() {
-                        String::new()
-                    } else {
-                        format!("{path}.")
-                    }
-                )
-            } else {
-                format!("{path}.{key}")
+            let path = match path {
+                "" => key.clone(),
+                path => format!("{path}.{key}"),
             };
             match inner {
                 Value::Array(items) => {
@@ -443,6 +449,7 @@ impl Scan {
         let key = self.keys.key(&candidates).map(|key| KeyReport {
             columns: key.columns,
             duplicates: key.duplicates,
+            empty: key.empty,
             of_rows: key.rows,
         });
         StreamReport {
@@ -455,55 +462,41 @@ impl Scan {
             rows: self.rows,
             structural: self.structural,
             faults: self.faults,
+            unreadable: self.unreadable,
             key,
             columns,
         }
     }
 }
 
-/// Columns that may be part of a key, the likelier first.
-fn candidates(columns: &[ColumnReport]) -> Vec<&str> {
+/// Columns that may be part of a key, the likelier first, with how likely they are.
+fn candidates(columns: &[ColumnReport]) -> Vec<(&str, i32)> {
+    const NAMED: [&str; 7] = ["id", "key", "no", "number", "code", "番号", "コード"];
     let likely = |column: &ColumnReport| {
         let name = column.name.to_lowercase();
-        let named = ["id", "key", "no", "number", "code", "番号", "コード"]
-            .iter()
-            .any(|end| name.ends_with(end));
-        let personal = matches!(
-            column.meaning,
-            Some(
-                Meaning::Email
-                    | Meaning::Phone
-                    | Meaning::Name
-                    | Meaning::Address
-                    | Meaning::BirthDate
-            )
-        );
-        let amount = matches!(
-            column.meaning,
+        let named = NAMED.iter().any(|end| name.ends_with(end));
+        let unlikely = match column.meaning {
+            Some(Meaning::Email | Meaning::Phone) => 1,
+            Some(Meaning::PostalCode | Meaning::Name | Meaning::Address | Meaning::BirthDate) => 2,
             Some(
                 Meaning::Total
-                    | Meaning::Tax
-                    | Meaning::UnitPrice
-                    | Meaning::Quantity
-                    | Meaning::Discount
-            )
-        );
-        i32::from(named) * 4
-            - i32::from(personal) * 2
-            - i32::from(amount) * 4
-            - i32::from(matches!(
-                column.kind,
-                Kind::Decimal | Kind::Date | Kind::Timestamp
-            )) * 3
+                | Meaning::Tax
+                | Meaning::UnitPrice
+                | Meaning::Quantity
+                | Meaning::Discount,
+            ) => 4,
+            _ if matches!(column.kind, Kind::Decimal | Kind::Date | Kind::Timestamp) => 3,
+            _ => 0,
+        };
+        i32::from(named) * 4 - unlikely
     };
-    let mut out: Vec<&ColumnReport> = columns
+    let possible = columns
         .iter()
-        .filter(|c| c.null_percent <= 1.0 && !c.name.contains("[]"))
-        .collect();
-    out.sort_by_key(|c| std::cmp::Reverse(likely(c)));
+        .filter(|c| c.null_percent <= 6.0 && !c.name.contains("[]"));
+    let mut out: Vec<(&str, i32)> = possible.map(|c| (c.name.as_str(), likely(c))).collect();
+    out.sort_by_key(|(_, likely)| std::cmp::Reverse(*likely));
     out.into_iter()
-        .filter(|c| likely(c) > -4)
+        .filter(|(_, likely)| *likely > -4)
         .take(16)
-        .map(|c| c.name.as_str())
         .collect()
 }

@@ -361,7 +361,10 @@ fn customer(rows: &Level<'_>, key: Option<&[String]>, in_order: bool) -> Option<
     let contact = fields
         .iter()
         .any(|(name, _)| matches!(*name, "email" | "phone" | "loyalty_number"));
-    if personal.count() < 2 && !contact {
+    let said = personal.count();
+    let is_shop =
+        rows.find(Meaning::StoreName).is_some() && !fields.iter().any(|(f, _)| f.contains("name"));
+    if (said < 2 && !contact) || is_shop {
         return None;
     }
     let id = rows

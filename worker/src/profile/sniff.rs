@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use musubi_api::source::{Encoding, Stream};
 use serde_json::{Value, json};
 
-use super::notation::notation;
+use super::{meaning, notation::notation, shape::shape};
 use crate::source::decode;
 
 /// How much of a file is looked at.
@@ -77,6 +77,8 @@ pub(super) fn sniff(path: &Path) -> Result<Sniffed> {
     let format = match text.trim_start().chars().next() {
         Some('[') => json!({"json": {}}),
         Some('{') => json(&text, path)?,
+        // A first line may be broken.
+        _ if json_lines(&text) => json!({"json": {}}),
         _ => lines(&text, bytes.len() as u64 == HEAD),
     };
     Ok(Sniffed {
@@ -92,8 +94,26 @@ fn is_workbook(path: &Path) -> Result<bool> {
         || archive.index_for_name("content.xml").is_some())
 }
 
+/// Whether most lines are JSON objects.
+fn json_lines(text: &str) -> bool {
+    let lines = || {
+        text.lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .take(200)
+    };
+    let objects = lines()
+        .filter(|l| l.starts_with('{') && l.ends_with('}'))
+        .count();
+    objects > 0 && objects * 2 > lines().count()
+}
+
 /// JSON lines, or the path of the rows in a document.
 fn json(text: &str, path: &Path) -> Result<Value> {
+    let name = path.to_string_lossy();
+    if name.contains(".jsonl") || name.contains(".ndjson") {
+        return Ok(json!({"json": {}}));
+    }
     let first = text.trim_start().lines().next().unwrap_or_default();
     if serde_json::from_str::<serde_json::Map<String, Value>>(first).is_ok_and(|row| {
         !holds_rows(&row)
@@ -185,7 +205,7 @@ fn lines(text: &str, cut: bool) -> Value {
         csv.insert("skipLines".into(), title.into());
     }
     let names = rows.get(title).map_or(&[][..], Vec::as_slice);
-    if !is_header(names) {
+    if !is_header(names, rows.get(title + 1..).unwrap_or_default()) {
         let names: Vec<String> = (1..=width).map(|n| format!("column_{n}")).collect();
         csv.insert("columns".into(), names.into());
     }
@@ -213,8 +233,9 @@ fn delimiter(lines: &[&str]) -> Option<char> {
         .map(|(delimiter, _)| delimiter)
 }
 
-/// A header names its columns: every name once, none of them a number, a date or an address.
-fn is_header(names: &[String]) -> bool {
+/// A header names its columns: every name once, none of them a number, a date or an address. When no name is
+/// known and all look like the values below them, they are rather values, and are not to be shown.
+fn is_header(names: &[String], rows: &[Vec<String>]) -> bool {
     let mut seen = BTreeSet::new();
     let mut named = 0;
     let value =
@@ -226,7 +247,15 @@ fn is_header(names: &[String]) -> bool {
             named += usize::from(!name.is_empty());
             name.is_empty() || (!value(name) && seen.insert(name.to_owned()))
         });
+    let like_values = || {
+        names.iter().enumerate().all(|(at, name)| {
+            let shape = shape(name.trim());
+            let mut cells = rows.iter().filter_map(|row| row.get(at));
+            cells.any(|cell| self::shape(cell.trim()) == shape)
+        })
+    };
     good && named * 2 > names.len()
+        && (names.iter().any(|n| meaning::is_known(n)) || !like_values())
 }
 
 /// Record types: a short tag in the first column that says how many columns follow.
@@ -252,21 +281,21 @@ fn records(rows: &[Vec<String>]) -> Option<Vec<Value>> {
         return None;
     }
     let first = rows[0][0].trim();
-    let detail = widths
-        .iter()
-        .filter(|(tag, _)| **tag != first)
-        .max_by_key(|(_, w)| w.len())
-        .map(|(tag, _)| *tag)?;
+    // Tags come again and again; short files show one group only.
+    if widths.values().filter(|w| w.len() == 1).count() > 3 {
+        return None;
+    }
     // A trailer comes right before the next header, or last.
     let tags: Vec<&str> = rows.iter().map(|r| r[0].trim()).collect();
     let closes = |tag: &str| {
         let at = || tags.iter().enumerate().filter(|(_, t)| **t == tag);
-        at().all(|(i, _)| tags.get(i + 1).is_none_or(|next| *next == first))
+        let closing = at().filter(|(i, _)| tags.get(i + 1).is_none_or(|next| *next == first));
+        closing.count() * 10 >= at().count() * 9
     };
-    let trailer = widths
-        .keys()
-        .copied()
-        .find(|tag| *tag != first && *tag != detail && closes(tag));
+    let others = || widths.iter().filter(|(tag, _)| **tag != first);
+    let trailer = others().find(|(tag, _)| closes(tag)).map(|(tag, _)| *tag);
+    let rest = others().filter(|(tag, _)| Some(**tag) != trailer);
+    let detail = rest.max_by_key(|(_, w)| w.len()).map(|(tag, _)| *tag)?;
     let mut order: Vec<&str> = Vec::new();
     for tag in &tags {
         if !order.contains(tag) {
@@ -385,6 +414,13 @@ mod tests {
         ] {
             assert_eq!(lines(text, false), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_first_row_of_values_is_no_header() {
+        let headless = json!({"csv": {"columns": ["column_1", "column_2"]}});
+        assert_eq!(lines("山田太郎,渋谷\n鈴木花子,新宿\n", false), headless);
+        assert_eq!(lines("氏名,住所\n山田,渋谷\n", false), json!({"csv": {}}));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct EntityMapping {
     /// For streams with record types: the type of record that makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// Path of an array in the row: one entity for each element. Columns then start at the element; `$.` starts at the row; `#` is the position from 1.
+    /// Path of an array in the row: one entity for each element, also through arrays (`parcels.items`). Columns then start at the element; `$.` starts at the row; `#` is the position from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<String>,
     /// Only rows for which this holds.

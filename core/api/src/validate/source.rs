@@ -226,7 +226,8 @@ impl Check<'_> {
                 let message = format!("two look-ups are called `{}`: rename one", lookup.alias);
                 self.say(&format!("{at}.as"), message);
             }
-            let first = lookup.by.split('.').next().unwrap_or_default();
+            // A column may be called like a look-up; only what has a dot starts from one.
+            let first = lookup.by.split_once('.').map_or("", |(first, _)| first);
             if stream.lookups[i..].iter().any(|l| l.alias == first) {
                 let message = format!(
                     "`{}` starts from a look-up that is made later: put that one first",

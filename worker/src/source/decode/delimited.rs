@@ -123,9 +123,12 @@ pub(super) fn header(fields: Vec<String>) -> Result<Vec<String>> {
     };
     let names: Vec<String> = fields.into_iter().enumerate().map(named).collect();
     for (at, name) in names.iter().enumerate() {
-        if names[..at].contains(name) {
+        if let Some(first) = names[..at].iter().position(|n| n == name) {
+            // Not the name: in a file without a header it is a value.
             bail!(
-                "the header names column {name:?} twice; give names by csv.columns and csv.skipLines"
+                "columns {} and {} of the header have the same name; give names by csv.columns and csv.skipLines",
+                first + 1,
+                at + 1
             );
         }
     }
