@@ -43,7 +43,9 @@ impl CleanRows {
         let ours: HashSet<u128> = versions.iter().map(|v| v.record).collect();
         let ours = |v: &Version| ours.contains(&v.record);
         let all = records::versions(&view.context, active, entity, |_| true, ours).await?;
-        let standing: HashSet<_> = records::latest(all).0.iter().map(place).collect();
+        let only_added = records::only_added(&view.context.run, active);
+        let (standing, _) = records::reduce(all, &only_added, |_| {});
+        let standing: HashSet<_> = standing.iter().map(place).collect();
         let places: Vec<(u32, u32)> = versions.iter().map(|v| (v.file, v.at)).collect();
         let batch = view.rows(entity, &places).await?;
         let rows = versions.into_iter().map(|version| CleanRow {
