@@ -30,6 +30,13 @@ const PAIRS_A_MATCH: f64 = 2000.0;
 const ROUNDS: usize = 4;
 const ITERATIONS: usize = 25;
 
+/// Shares of one person, one household and strangers among the pairs of a rule, to begin with.
+const SHARES: [f64; 3] = [0.4, 0.1, 0.5];
+/// A comparison by which more than this share of the matches disagrees is not believed.
+const MOSTLY: f64 = 0.5;
+/// Neither is one by which fewer matches agree fully than this share of what is believed.
+const HARDLY_ANY: f64 = 0.1;
+
 type Table = [[f64; LEVELS]; COMPARISONS];
 type Patterns = BTreeMap<Levels, f64>;
 
@@ -39,6 +46,7 @@ struct Stratum {
     share: [f64; 3],
 }
 
+#[derive(Default)]
 struct Sample {
     strata: Vec<Stratum>,
     /// Patterns of pairs under the first rule that makes them, weighted up to all pairs, by rule.
@@ -57,11 +65,10 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
     let n = features.len() as f64;
     let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
     let mut fit = Fit::new(sample, all_pairs);
-    for _ in 0..ROUNDS {
-        for _ in 0..ITERATIONS {
-            fit.step();
-        }
-        fit.settle();
+    fit.converge();
+    while fit.hold_implausible(&used) {
+        fit.restart();
+        fit.converge();
     }
     let diagnostics = fit.examine(&used);
     fit.judge(&mut rules, features.len());
@@ -206,7 +213,7 @@ fn sample(features: &Features, hubs: &Hubs, seed: u64, used: &[bool; COMPARISONS
         strata.push(Stratum {
             patterns,
             blocked: rule.blocked,
-            share: [0.4, 0.1, 0.5],
+            share: SHARES,
         });
     }
     Sample {
@@ -260,6 +267,8 @@ struct Fit {
     lambda: [f64; 2],
     /// Expected matching pairs behind m, by comparison.
     evidence: [f64; COMPARISONS],
+    /// Comparisons whose m stays at the belief from before the data.
+    held: [bool; COMPARISONS],
     moved: f64,
 }
 
@@ -283,10 +292,44 @@ impl Fit {
                 0.1 / all_pairs.sqrt().max(2.0),
             ],
             evidence: [0.0; COMPARISONS],
+            held: [false; COMPARISONS],
             moved: 0.0,
         };
         fit.settle();
         fit
+    }
+
+    /// Begins again from the beliefs, with what is held.
+    fn restart(&mut self) {
+        let mut sample = std::mem::take(&mut self.sample);
+        for stratum in &mut sample.strata {
+            stratum.share = SHARES;
+        }
+        let held = self.held;
+        *self = Self::new(sample, self.all_pairs);
+        self.held = held;
+    }
+
+    fn converge(&mut self) {
+        for _ in 0..ROUNDS {
+            for _ in 0..ITERATIONS {
+                self.step();
+            }
+            self.settle();
+        }
+    }
+
+    /// Holds comparisons by which the pairs that were found are no persons: most of them differ in what a
+    /// person keeps, or hardly any agree fully. Such a class (people of similar names, say) is as good a likelihood as any, so it is
+    /// not the data that can rule it out. Tells whether anything was held that was not before.
+    fn hold_implausible(&mut self, used: &[bool; COMPARISONS]) -> bool {
+        let before = self.held;
+        for (c, comparison) in COMPARISON.iter().enumerate().filter(|(c, _)| used[*c]) {
+            let m = &self.m[c];
+            self.held[c] |=
+                m[comparison.levels.len()] > MOSTLY || m[1] < HARDLY_ANY * comparison.m[0];
+        }
+        before != self.held
     }
 
     fn posterior(&self, levels: &Levels, blocked: &[usize], share: [f64; 3]) -> [f64; 3] {
@@ -340,6 +383,9 @@ impl Fit {
         for (c, row) in counts.iter().enumerate() {
             let total: f64 = row.iter().sum();
             self.evidence[c] = total;
+            if self.held[c] {
+                continue;
+            }
             for (l, belief) in COMPARISON[c].m.iter().enumerate() {
                 let next = (row[l + 1] + BELIEF_M * belief) / (total + BELIEF_M);
                 self.moved = self.moved.max((next - self.m[c][l + 1]).abs());
@@ -427,6 +473,9 @@ impl Fit {
                         self.evidence[c]
                     ),
                 );
+            }
+            if self.held[c] {
+                say(Doubt::Implausible, "the pairs that looked like one person mostly differed here, or hardly ever agreed fully; the belief from before the data is used".to_owned());
             }
             let last = comparison.levels.len();
             if self.m[c][1] <= self.u[c][1] || self.m[c][last] >= self.u[c][last] {
