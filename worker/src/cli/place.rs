@@ -10,8 +10,13 @@ use crate::stage::Context;
 /// The lake.
 #[derive(Debug, clap::Args)]
 pub(super) struct Place {
-    /// Files and folders that hold the resources.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "lake")]
+    /// Files and folders that hold the resources; may be given several times.
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "PATH",
+        required_unless_present = "lake"
+    )]
     files: Vec<PathBuf>,
     /// The pipeline, when there are several.
     #[arg(short, long)]

@@ -10,8 +10,8 @@ use crate::stage::Context;
 /// The resources of the pipeline that a command is about.
 #[derive(Debug, clap::Args)]
 pub(super) struct Target {
-    /// Files and folders that hold the resources.
-    #[arg(short = 'f', long = "file", value_name = "PATH", default_value = ".", num_args = 1..)]
+    /// Files and folders that hold the resources; may be given several times.
+    #[arg(short = 'f', long = "file", value_name = "PATH", default_value = ".")]
     pub(super) files: Vec<PathBuf>,
     /// The pipeline, when there are several.
     #[arg(short, long)]

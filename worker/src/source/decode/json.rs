@@ -2,7 +2,7 @@
 //! array of objects.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     sync::Arc,
 };
 
@@ -13,6 +13,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::{BATCH, Decoded, Sink, delimited::fault};
+
+/// Bytes by which the form of a file is told.
+const LOOK_AHEAD: u64 = 4096;
 
 struct Rows {
     member: Option<Arc<str>>,
@@ -52,23 +55,24 @@ impl Rows {
 pub(super) fn decode(
     format: &JsonFormat,
     member: Option<Arc<str>>,
-    input: &mut dyn Read,
+    mut input: &mut dyn Read,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
-    let mut input = BufReader::new(input);
     let mut rows = Rows {
         member,
         values: Vec::new(),
         locators: Vec::new(),
         numbers: Vec::new(),
     };
-    let begin = input.fill_buf()?;
+    let mut begin = Vec::new();
+    (&mut input).take(LOOK_AHEAD).read_to_end(&mut begin)?;
+    let input = BufReader::new(io::Cursor::new(begin.clone()).chain(input));
     if begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff") {
         bail!("the file is UTF-16, and JSON is UTF-8: export it as UTF-8");
     }
     let begin = begin
         .strip_prefix(b"\xef\xbb\xbf")
-        .unwrap_or(begin)
+        .unwrap_or(&begin)
         .trim_ascii_start();
     let first_line = begin.split(|b| *b == b'\n').next().unwrap_or_default();
     if format.rows.is_some() || begin.starts_with(b"[") {
