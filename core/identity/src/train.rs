@@ -59,7 +59,7 @@ struct Sample {
 pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
     let lexicon = Lexicon::learn(features);
     let features = &*lexicon.resolve(features);
-    let used = used(features, policy);
+    let used = used(policy);
     let (mut rules, hubs) = survey(features, policy);
     let sample = sample(features, &hubs, seed, &used);
     let n = features.len() as f64;
@@ -88,16 +88,14 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
     .rounded()
 }
 
-fn used(features: &Features, policy: &Policy) -> [bool; COMPARISONS] {
+fn used(policy: &Policy) -> [bool; COMPARISONS] {
     std::array::from_fn(|c| {
         let comparison = &COMPARISON[c];
-        let wanted = policy.compare.is_empty()
+        policy.compare.is_empty()
             || policy
                 .compare
                 .iter()
-                .any(|w| w == comparison.name || comparison.fields.contains(&w.as_str()));
-        let _ = features;
-        wanted
+                .any(|w| w == comparison.name || comparison.fields.contains(&w.as_str()))
     })
 }
 

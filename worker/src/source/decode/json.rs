@@ -2,7 +2,7 @@
 //! array of objects.
 
 use std::{
-    io::{self, BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read},
     sync::Arc,
 };
 
@@ -66,7 +66,7 @@ pub(super) fn decode(
     };
     let mut begin = Vec::new();
     (&mut input).take(LOOK_AHEAD).read_to_end(&mut begin)?;
-    let input = BufReader::new(io::Cursor::new(begin.clone()).chain(input));
+    let input = BufReader::new(begin.as_slice().chain(input));
     if begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff") {
         bail!("the file is UTF-16, and JSON is UTF-8: export it as UTF-8");
     }
@@ -139,15 +139,7 @@ fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Resul
 fn pretty(mut input: impl Read, rows: &mut Rows, sink: &mut Sink<'_>) -> Result<()> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes)?;
-    let mark = if bytes.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
-    let mut at = Place {
-        bytes: &bytes,
-        at: mark,
-    };
+    let mut at = Place::at_begin(&bytes);
     let mut number = 0;
     while at.skip_space() < bytes.len() {
         number += 1;
@@ -179,15 +171,7 @@ fn document(
 ) -> Result<()> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes)?;
-    let mark = if bytes.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
-    let mut at = Place {
-        bytes: &bytes,
-        at: mark,
-    };
+    let mut at = Place::at_begin(&bytes);
     let path = format
         .rows
         .as_deref()
@@ -245,7 +229,17 @@ struct Place<'a> {
     at: usize,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// The begin of a text, behind a byte order mark.
+    fn at_begin(bytes: &'a [u8]) -> Self {
+        let at = if bytes.starts_with(b"\xef\xbb\xbf") {
+            3
+        } else {
+            0
+        };
+        Self { bytes, at }
+    }
+
     fn skip_space(&mut self) -> usize {
         while self.bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
             self.at += 1;
