@@ -1,6 +1,7 @@
 //! The project's own chores.
 
 mod bench;
+mod cluster;
 mod crds;
 mod servers;
 mod test;
@@ -28,6 +29,9 @@ enum Chore {
     },
     /// Install the servers and readers that tests run against, and say where they are.
     Tools,
+    /// A real Kubernetes on this machine, for tests: one for each checkout.
+    #[command(subcommand)]
+    Cluster(cluster::Order),
     /// Write what is generated from the resource types: crds/ and docs/reference.md.
     Crds,
 }
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<()> {
                 println!("{name}={}", path.display());
             }
         }),
+        Chore::Cluster(order) => cluster::run(&order),
         Chore::Crds => crds::run(),
     }
 }

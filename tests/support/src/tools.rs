@@ -22,10 +22,16 @@ pub fn folder() -> PathBuf {
     let mut hash = DefaultHasher::new();
     REQUIREMENTS.hash(&mut hash);
     let name = format!("test-tools-{:016x}", hash.finish());
+    cache().join(name)
+}
+
+/// The folder for what is kept between runs and checkouts: `musubi` in the user's cache.
+#[must_use]
+pub fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::home_dir().map(|h| h.join(".cache"));
     let cache = cache.or_else(home).unwrap_or_else(std::env::temp_dir);
-    cache.join("musubi").join(name)
+    cache.join("musubi")
 }
 
 /// A program of the environment: `weed`, `moto_server`, `python`.

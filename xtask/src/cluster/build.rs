@@ -1,0 +1,160 @@
+//! Compiles the cluster's programs from Go modules, once for all checkouts.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use musubi_testing::tools::cache;
+
+use super::place::recipe;
+
+/// Module of the recipe, Go package, program.
+const PROGRAMS: [(&str, &str, &str); 11] = [
+    ("kubernetes", "go.etcd.io/etcd/server/v3", "etcd"),
+    (
+        "kubernetes",
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "kube-apiserver",
+    ),
+    (
+        "kubernetes",
+        "k8s.io/kubernetes/cmd/kube-controller-manager",
+        "kube-controller-manager",
+    ),
+    (
+        "kubernetes",
+        "k8s.io/kubernetes/cmd/kube-scheduler",
+        "kube-scheduler",
+    ),
+    ("kubernetes", "k8s.io/kubernetes/cmd/kubelet", "kubelet"),
+    (
+        "kubernetes",
+        "k8s.io/kubernetes/cmd/kube-proxy",
+        "kube-proxy",
+    ),
+    ("kubernetes", "k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+    (
+        "containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd",
+        "containerd",
+    ),
+    (
+        "containerd",
+        "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+        "containerd-shim-runc-v2",
+    ),
+    (
+        "containerd",
+        "github.com/containerd/containerd/v2/cmd/ctr",
+        "ctr",
+    ),
+    ("helm", "helm.sh/helm/v4/cmd/helm", "helm"),
+];
+
+/// Written last: a build that was cut off lacks it, and goes on where it was.
+const COMPLETE: &str = "complete";
+
+/// Where the programs are, built or not: a folder that is named for what they are built from.
+fn place() -> Result<PathBuf> {
+    let mut hash = DefaultHasher::new();
+    PROGRAMS.hash(&mut hash);
+    for module in ["kubernetes", "containerd", "helm"] {
+        for file in ["go.mod", "go.sum"] {
+            let path = recipe(module).join(file);
+            let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+            text.hash(&mut hash);
+        }
+    }
+    Ok(cache().join(format!("cluster-{:016x}", hash.finish())))
+}
+
+/// Whether the programs are built.
+pub(super) fn is_done() -> bool {
+    place().is_ok_and(|place| place.join(COMPLETE).is_file())
+}
+
+/// The folder with the programs.
+pub(crate) fn folder() -> Result<PathBuf> {
+    ensure!(
+        is_done(),
+        "the cluster's programs are not built: cargo xtask cluster build"
+    );
+    Ok(place()?.join("bin"))
+}
+
+/// Builds what is not built, and gives the folder with the programs. Safe to call by several at once.
+pub(crate) fn run() -> Result<PathBuf> {
+    let place = place()?;
+    let bin = place.join("bin");
+    if is_done() {
+        return Ok(bin);
+    }
+    fs::create_dir_all(&bin)?;
+    let lock = fs::File::create(cache().join("cluster.lock"))?;
+    lock.lock()?;
+    if is_done() {
+        return Ok(bin);
+    }
+    println!(
+        "cluster: building Kubernetes into {}, about 7 minutes on two cores",
+        place.display()
+    );
+    // What the compiler keeps takes 7 GB, and is of use until all is built.
+    let scratch = cache().join("cluster-go");
+    let version = version(&scratch)?;
+    for (module, package, program) in PROGRAMS {
+        if bin.join(program).is_file() {
+            continue;
+        }
+        let begun = Instant::now();
+        let fresh = bin.join(format!("{program}.new"));
+        let status = go(&scratch, module)
+            .args(["build", "-trimpath", "-ldflags", &version, "-o"])
+            .arg(&fresh)
+            .arg(package)
+            .status()
+            .context("start go")?;
+        ensure!(status.success(), "go build {package} failed");
+        fs::rename(&fresh, bin.join(program))?;
+        println!("cluster: {program}, {:.0?}", begun.elapsed());
+    }
+    fs::write(place.join(COMPLETE), "")?;
+    fs::remove_dir_all(&scratch)?;
+    Ok(bin)
+}
+
+/// Linker flags. Without them the server calls itself v0.0.0, and clients misjudge it.
+fn version(scratch: &Path) -> Result<String> {
+    let out = go(scratch, "kubernetes")
+        .args(["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"])
+        .output()
+        .context("start go")?;
+    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
+        bail!("go list: {}", String::from_utf8_lossy(&out.stderr).trim());
+    };
+    let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
+    Ok(format!(
+        "-s -w{}{}{}",
+        set("gitVersion", &version),
+        set("gitMajor", major),
+        set("gitMinor", minor)
+    ))
+}
+
+fn go(scratch: &Path, module: &str) -> Command {
+    let mut go = Command::new("go");
+    go.current_dir(recipe(module))
+        .env("CGO_ENABLED", "0")
+        // Files of a module are read-only by default, and could not be removed.
+        .env("GOFLAGS", "-buildvcs=false -modcacherw")
+        .env("GOMODCACHE", scratch.join("mod"))
+        .env("GOCACHE", scratch.join("build"));
+    go
+}

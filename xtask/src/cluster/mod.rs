@@ -1,0 +1,106 @@
+//! `cargo xtask cluster`: a real Kubernetes on this machine, for tests.
+//!
+//! etcd, the API server, controller manager, scheduler, kubelet, kube-proxy and containerd run as processes in
+//! namespaces of their own, one cluster for each checkout. Their programs are built once from Go modules and kept
+//! outside of the repository.
+
+mod build;
+mod image;
+mod place;
+mod prerequisites;
+mod programs;
+mod up;
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use place::Place;
+use up::Leash;
+
+/// What to do with this checkout's cluster.
+#[derive(Subcommand)]
+pub(crate) enum Order {
+    /// Compile the programs (about 7 minutes on two cores, once for all checkouts).
+    Build,
+    /// Start the cluster, and print the path of its kubeconfig last.
+    Up,
+    /// Add a node: a containerd and a kubelet of its own.
+    Node {
+        /// Number of the node, from 2.
+        #[arg(value_parser = clap::value_parser!(u8).range(2..=9))]
+        number: u8,
+    },
+    /// Pack programs of this machine, with the libraries they need, into an image on every node.
+    LoadImage {
+        /// Name of the image: `localhost/musubi:dev`.
+        name: String,
+        /// Programs; they come to lie in `/bin`.
+        #[arg(required = true)]
+        programs: Vec<PathBuf>,
+    },
+    /// Say whether the cluster is up, and what its nodes are.
+    Status,
+    /// End the cluster. Nothing of it is left.
+    Down,
+}
+
+/// Does as ordered.
+pub(crate) fn run(order: &Order) -> Result<()> {
+    let place = Place::of_this_checkout();
+    match order {
+        Order::Build => println!("{}", build::run()?.display()),
+        Order::Up => {
+            prerequisites::check()?;
+            let programs = build::run()?;
+            up::run(&place, &programs, Leash::None)?;
+            println!("{}", place.kubeconfig().display());
+        }
+        Order::Node { number } => {
+            up::node(&place, &build::folder()?, running(&place)?, *number)?;
+        }
+        Order::LoadImage { name, programs } => {
+            running(&place)?;
+            image::load_programs(&place, &build::folder()?, name, programs)?;
+        }
+        Order::Status => status(&place)?,
+        Order::Down => down(&place)?,
+    }
+    Ok(())
+}
+
+/// The holder's number, or what to do.
+fn running(place: &Place) -> Result<u32> {
+    place
+        .holder()
+        .context("the cluster of this checkout is not up: cargo xtask cluster up")
+}
+
+fn status(place: &Place) -> Result<()> {
+    let Some(_) = place.holder() else {
+        println!("down; cargo xtask cluster up starts it");
+        return Ok(());
+    };
+    println!("up, KUBECONFIG={}", place.kubeconfig().display());
+    let status = Command::new(build::folder()?.join("kubectl"))
+        .arg("--kubeconfig")
+        .arg(place.kubeconfig())
+        .args(["get", "nodes", "--output=wide"])
+        .status()?;
+    if !status.success() {
+        bail!(
+            "the API server does not answer; its log is {}",
+            place.log("kube-apiserver").display()
+        );
+    }
+    Ok(())
+}
+
+/// Ends the cluster, and removes what a crash left of an earlier one.
+pub(crate) fn down(place: &Place) -> Result<()> {
+    if let Some(holder) = place.holder() {
+        programs::kill(holder)?;
+    }
+    place.sweep()
+}
