@@ -6,10 +6,13 @@ use arrow::{
     array::RecordBatch,
     datatypes::{Schema, SchemaRef},
 };
-use futures::{TryStreamExt, stream::BoxStream};
-use object_store::{buffered::BufWriter, path::Path};
+use futures::{StreamExt as _, TryStreamExt, stream::BoxStream};
+use object_store::{ObjectStoreExt as _, buffered::BufWriter, path::Path};
 use parquet::{
-    arrow::{AsyncArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask},
+    arrow::{
+        AsyncArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
+        arrow_reader::ParquetRecordBatchReaderBuilder,
+    },
     basic::{Compression, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
     schema::types::ColumnPath,
@@ -30,38 +33,38 @@ pub struct Written {
 
 /// Writes one Parquet file, batch by batch. Personal columns carry no statistics: a footer's minimum and
 /// maximum would be real values, and would outlive an erasure.
+///
+/// A file that begins with few rows is compressed with Snappy, any other with Zstandard: a context of
+/// Zstandard for each page of a small file costs more than writing the page.
 pub struct Sink {
-    writer: AsyncArrowWriter<BufWriter>,
+    target: Option<BufWriter>,
+    writer: Option<AsyncArrowWriter<BufWriter>>,
+    schema: SchemaRef,
+    personal: BTreeSet<String>,
     path: String,
     rows: u64,
 }
+
+/// Rows of a first batch below which a file counts as small.
+const FEW: usize = 4096;
 
 impl Sink {
     /// Begins a file. Nothing is seen at `path` before [`Sink::finish`].
     ///
     /// # Errors
-    /// When the schema cannot be written.
+    /// When the path is none.
     pub fn create(
         store: &Store,
         path: &str,
         schema: SchemaRef,
         personal: &BTreeSet<String>,
     ) -> Result<Self> {
-        let zstd = ZstdLevel::try_new(1).map_err(|e| Error::unavailable(path, e))?;
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(zstd))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .set_max_row_group_row_count(Some(128 * 1024));
-        for column in personal {
-            let column = ColumnPath::from(column.as_str());
-            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
-        }
         let location = Path::parse(path).map_err(|e| Error::unavailable(path, e))?;
-        let target = BufWriter::new(store.object_store(), location);
-        let writer = AsyncArrowWriter::try_new(target, schema, Some(properties.build()))
-            .map_err(|e| Error::unavailable(path, e))?;
         Ok(Self {
-            writer,
+            target: Some(BufWriter::new(store.object_store(), location)),
+            writer: None,
+            schema,
+            personal: personal.clone(),
             path: path.into(),
             rows: 0,
         })
@@ -70,13 +73,39 @@ impl Sink {
     /// Adds rows.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// When the schema cannot be written, and those of the storage.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.writer
-            .write(batch)
-            .await
-            .map_err(|e| Error::unavailable(&self.path, e))
+        self.begin(batch.num_rows())?;
+        if let Some(writer) = &mut self.writer {
+            let written = writer.write(batch).await;
+            written.map_err(|e| Error::unavailable(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, rows: usize) -> Result<()> {
+        let Some(target) = self.target.take() else {
+            return Ok(());
+        };
+        let failed = |e| Error::unavailable(&self.path, e);
+        let compression = if rows < FEW {
+            Compression::SNAPPY
+        } else {
+            Compression::ZSTD(ZstdLevel::try_new(1).map_err(failed)?)
+        };
+        let mut properties = WriterProperties::builder()
+            .set_compression(compression)
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_max_row_group_row_count(Some(128 * 1024));
+        for column in &self.personal {
+            let column = ColumnPath::from(column.as_str());
+            properties = properties.set_column_statistics_enabled(column, EnabledStatistics::None);
+        }
+        let (schema, properties) = (self.schema.clone(), Some(properties.build()));
+        let writer = AsyncArrowWriter::try_new(target, schema, properties).map_err(failed)?;
+        self.writer = Some(writer);
+        Ok(())
     }
 
     /// Ends the file.
@@ -84,11 +113,13 @@ impl Sink {
     /// # Errors
     /// Those of the storage.
     pub async fn finish(mut self) -> Result<Written> {
-        self.writer
-            .finish()
-            .await
-            .map_err(|e| Error::unavailable(&self.path, e))?;
-        let size = self.writer.bytes_written() as u64;
+        self.begin(0)?;
+        let mut size = 0;
+        if let Some(writer) = &mut self.writer {
+            let finished = writer.finish().await;
+            finished.map_err(|e| Error::unavailable(&self.path, e))?;
+            size = writer.bytes_written() as u64;
+        }
         Ok(Written {
             path: self.path,
             size,
@@ -115,6 +146,9 @@ pub async fn write(
     sink.finish().await
 }
 
+/// Bytes up to which a file is fetched whole: one request costs less than those for its footer and columns.
+const WHOLE: u64 = 1 << 20;
+
 /// The batches of a file, in order; only the named columns when some are named (in the file's order).
 ///
 /// # Errors
@@ -125,16 +159,45 @@ pub async fn stream(
     columns: Option<&[&str]>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let location = Path::parse(path).map_err(|e| Error::unavailable(path, e))?;
-    if store.head(path).await?.is_none() {
-        return Err(Error::NotFound { path: path.into() });
+    let found = store.object_store().get(&location).await;
+    let found = found.map_err(|e| Error::from_storage(path, e))?;
+    if found.meta.size > WHOLE {
+        return in_parts(store, location, found.meta.size, columns).await;
     }
+    let bytes = found.bytes().await;
+    let bytes = bytes.map_err(|e| Error::from_storage(path, e))?;
+    let corrupt = |e| Error::corrupt(path, "Parquet", e);
+    let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
+    if let Some(columns) = columns {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        builder = builder.with_projection(mask);
+    }
+    let reader = builder.with_batch_size(BATCH).build();
+    let batches = futures::stream::iter(reader.map_err(corrupt)?);
+    let path = path.to_owned();
+    Ok(batches
+        .map_err(move |e| Error::corrupt(&path, "Parquet", e))
+        .boxed())
+}
+
+/// Rows of a batch that is read.
+const BATCH: usize = 8192;
+
+async fn in_parts(
+    store: &Store,
+    location: Path,
+    size: u64,
+    columns: Option<&[&str]>,
+) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    let path = location.to_string();
     #[expect(
         deprecated,
         reason = "the reader that replaces it is to be written by hand"
     )]
     let reader =
-        parquet::arrow::async_reader::ParquetObjectReader::new(store.object_store(), location);
-    let corrupt = |e| Error::corrupt(path, "Parquet", e);
+        parquet::arrow::async_reader::ParquetObjectReader::new(store.object_store(), location)
+            .with_file_size(size);
+    let corrupt = |e| Error::corrupt(&path, "Parquet", e);
     let mut builder = ParquetRecordBatchStreamBuilder::new(reader)
         .await
         .map_err(corrupt)?;
@@ -142,11 +205,10 @@ pub async fn stream(
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         builder = builder.with_projection(mask);
     }
-    let stream = builder.with_batch_size(8192).build().map_err(corrupt)?;
-    let path = path.to_owned();
-    Ok(Box::pin(
-        stream.map_err(move |e| Error::corrupt(&path, "Parquet", e)),
-    ))
+    let stream = builder.with_batch_size(BATCH).build().map_err(corrupt)?;
+    Ok(stream
+        .map_err(move |e| Error::corrupt(&path, "Parquet", e))
+        .boxed())
 }
 
 /// All batches of a file; see [`stream`].

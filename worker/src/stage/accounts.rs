@@ -2,20 +2,21 @@
 //! quarantined. Whether a row that the contract accepted still counts is decided by what it became: it is
 //! accepted while anything of it stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use arrow::{
-    array::{Array as _, AsArray as _},
-    datatypes::Int64Type,
-};
+use arrow::{array::AsArray as _, datatypes::Int64Type};
 use futures::TryStreamExt as _;
+use musubi_lake::{manifest, parquet};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Context,
     clean::{Active, Present},
-    records::parse_id,
+    losses::{self, Loss, Losses},
+    plan::Plan,
+    records::Fate,
+    versions,
 };
 
 /// The rows of a stream by what became of them. Rows of files that a later file replaced are not in it.
@@ -57,52 +58,71 @@ impl Account {
     }
 }
 
-/// One version of what a row became.
-struct Version {
-    record: u128,
-    version: i64,
-    content: i64,
-    file: u32,
-    at: u32,
-    row: u32,
-    deleted: bool,
+/// Name in the published state: what was lost of each file.
+pub(super) const STATE: &str = "losses";
+
+/// What was lost of a file: a row is lost when nothing stands of all that it became.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Lost {
+    /// Fingerprint of the versions that do not stand.
+    of: u64,
+    /// Rows that were repeated.
+    duplicate: u64,
+    /// Rows that were replaced.
+    superseded: u64,
 }
 
-/// Versions that are held in memory at once, at 56 bytes each.
-const PASS: u64 = 4 << 20;
+/// What was lost, by mark of the file.
+type Known = BTreeMap<u64, Lost>;
 
-const STANDS: u8 = 1;
-const SUPERSEDED: u8 = 2;
-const DUPLICATE: u8 = 4;
-
-/// The account of every stream. `lost` are the active files of which a row was replaced or repeated by
-/// another; only the streams of those are read for it.
+/// The account of every stream, and the path of what the next run need not work out again.
 ///
 /// # Errors
 /// Those of the storage.
 pub(super) async fn accounts(
     context: &Context,
+    plan: &Plan,
     present: &Present,
-    lost: &BTreeSet<u32>,
-) -> Result<Vec<Account>> {
-    let (mut accounts, mut begin) = (Vec::new(), 0);
+    losses: &Losses,
+) -> Result<(Vec<Account>, String)> {
+    let before = known(context, plan).await?;
+    let (mut accounts, mut begin, mut known) = (Vec::new(), 0, Known::new());
     let stream = |a: &Active| (a.file.source.clone(), a.file.stream.clone());
     for files in present.active.chunk_by(|a, b| stream(a) == stream(b)) {
         let end = begin + files.len() as u32;
-        let some_lost = lost.range(begin..end).next().is_some();
+        let mut account = account(present, files);
+        for of_file in losses.of(begin..end) {
+            let active = &present.active[of_file[0].file as usize];
+            let (mark, of) = (versions::mark(active), losses::fingerprint(of_file));
+            let lost = match before.get(&mark).filter(|lost| lost.of == of) {
+                Some(lost) => *lost,
+                None => lost_rows(context, active, of_file).await?,
+            };
+            known.insert(mark, lost);
+            account.lose(lost)?;
+        }
+        accounts.push(account);
         begin = end;
-        let marks = if some_lost {
-            marks(context, files).await?
-        } else {
-            Vec::new()
-        };
-        accounts.push(account(present, files, marks)?);
     }
-    Ok(accounts)
+    let path = format!("runs/{}/losses.json", context.run.uid);
+    let body = manifest::encode(&path, &known)?;
+    context.store.put(&path, body).await?;
+    Ok((accounts, path))
 }
 
-/// The account of the stream that some active files are of; `marks` as of [`marks`], none when all rows stand.
-fn account(present: &Present, files: &[Active], marks: Vec<Vec<u8>>) -> Result<Account> {
+/// What the version that the run starts from knew; nothing when that is gone.
+async fn known(context: &Context, plan: &Plan) -> Result<Known> {
+    let Some(path) = plan.state.get(STATE) else {
+        return Ok(Known::new());
+    };
+    match context.store.find(path).await? {
+        Some(bytes) => Ok(manifest::decode(path, "what was lost of files", &bytes)?),
+        None => Ok(Known::new()),
+    }
+}
+
+/// The account of the stream that some active files are of, as if every row stood.
+fn account(present: &Present, files: &[Active]) -> Account {
     let first = &files[0].file;
     let mut account = Account {
         source: first.source.clone(),
@@ -126,113 +146,61 @@ fn account(present: &Present, files: &[Active], marks: Vec<Vec<u8>>) -> Result<A
             *account.reasons.entry(code.clone()).or_default() += n;
         }
     }
-    for marks in marks {
-        for mark in marks {
-            let lost = match mark {
-                m if m & STANDS != 0 => continue,
-                m if m & SUPERSEDED != 0 => &mut account.superseded,
-                m if m & DUPLICATE != 0 => &mut account.duplicate,
-                _ => continue,
-            };
-            *lost += 1;
-            account.accepted = account
-                .accepted
-                .checked_sub(1)
-                .context("more rows were superseded than were accepted")?;
-        }
-    }
-    Ok(account)
+    account
 }
 
-/// What became of each row, by file and by number of the row.
-async fn marks(context: &Context, files: &[Active]) -> Result<Vec<Vec<u8>>> {
-    let mut marks = vec![Vec::new(); files.len()];
-    let entities: BTreeMap<&str, u64> = files.iter().flat_map(|a| &a.cleaned.entities).fold(
-        BTreeMap::new(),
-        |mut rows, (entity, part)| {
-            *rows.entry(entity.as_str()).or_default() += part.rows;
-            rows
-        },
-    );
-    for (entity, rows) in entities {
-        let passes = rows.div_ceil(PASS).max(1);
-        for pass in 0..passes {
-            let keep = |record: u128| record % u128::from(passes) == u128::from(pass);
-            let mut versions = versions(context, files, entity, keep).await?;
-            versions.sort_unstable_by_key(|v| (v.record, v.version, v.file, v.at));
-            for group in versions.chunk_by(|a, b| a.record == b.record) {
-                for pair in group.windows(2) {
-                    let same =
-                        pair[0].content == pair[1].content && pair[0].deleted == pair[1].deleted;
-                    mark(
-                        &mut marks,
-                        &pair[0],
-                        if same { DUPLICATE } else { SUPERSEDED },
-                    );
-                }
-                if let Some(last) = group.last() {
-                    mark(&mut marks, last, STANDS);
-                }
-            }
-        }
+impl Account {
+    fn lose(&mut self, lost: Lost) -> Result<()> {
+        self.duplicate += lost.duplicate;
+        self.superseded += lost.superseded;
+        self.accepted = self
+            .accepted
+            .checked_sub(lost.duplicate + lost.superseded)
+            .context("more rows were superseded than were accepted")?;
+        Ok(())
     }
-    Ok(marks)
 }
 
-fn mark(marks: &mut [Vec<u8>], version: &Version, as_what: u8) {
-    let (rows, row) = (&mut marks[version.file as usize], version.row as usize);
-    if rows.len() <= row {
-        rows.resize(row + 1, 0);
-    }
-    rows[row] |= as_what;
+/// The versions of one row.
+#[derive(Clone, Copy, Default)]
+struct Versions {
+    all: u32,
+    lost: u32,
+    superseded: bool,
 }
 
-async fn versions(
-    context: &Context,
-    files: &[Active],
-    entity: &str,
-    keep: impl Fn(u128) -> bool,
-) -> Result<Vec<Version>> {
-    const COLUMNS: [&str; 5] = ["record_id", "row", "version", "deleted", "content"];
-    let mut versions = Vec::new();
-    for (file, active) in (0..).zip(files) {
-        let Some(part) = active.cleaned.entities.get(entity) else {
-            continue;
-        };
-        let mut stream =
-            musubi_lake::parquet::stream(&context.store, &part.path, Some(&COLUMNS)).await?;
+/// Counts the rows of a file of which nothing stands.
+async fn lost_rows(context: &Context, active: &Active, losses: &[Loss]) -> Result<Lost> {
+    let mut versions: Vec<Versions> = Vec::new();
+    for (entity, part) in &active.cleaned.entities {
+        let mut here = losses.iter().filter(|l| l.entity().as_str() == entity);
+        let mut next = here.next();
         let mut at = 0;
+        let mut stream = parquet::stream(&context.store, &part.path, Some(&["row"])).await?;
         while let Some(batch) = stream.try_next().await? {
-            let column = |name: &str| {
-                batch
-                    .column_by_name(name)
-                    .with_context(|| format!("{} has no column {name}", part.path))
-            };
-            let ids = column("record_id")?.as_string::<i32>();
-            let rows = column("row")?.as_primitive::<Int64Type>();
-            let numbers = column("version")?.as_primitive::<Int64Type>();
-            let contents = column("content")?.as_primitive::<Int64Type>();
-            let deleted = column("deleted")?.as_boolean();
-            for i in 0..batch.num_rows() {
-                let record = parse_id(ids.value(i))?;
-                if keep(record) {
-                    versions.push(Version {
-                        record,
-                        version: if numbers.is_valid(i) {
-                            numbers.value(i)
-                        } else {
-                            i64::MIN
-                        },
-                        content: contents.value(i),
-                        file,
-                        at,
-                        row: u32::try_from(rows.value(i))?,
-                        deleted: deleted.value(i),
-                    });
+            let rows = batch.column_by_name("row");
+            let rows = rows.with_context(|| format!("{} has no column row", part.path))?;
+            for row in rows.as_primitive::<Int64Type>().values() {
+                let row = usize::try_from(*row)?;
+                if versions.len() <= row {
+                    versions.resize(row + 1, Versions::default());
+                }
+                versions[row].all += 1;
+                while let Some(loss) = next.filter(|l| l.at == at) {
+                    versions[row].lost += 1;
+                    versions[row].superseded |= loss.fate() == Fate::Superseded;
+                    next = here.next();
                 }
                 at += 1;
             }
         }
+        anyhow::ensure!(next.is_none(), "{} lacks rows", part.path);
     }
-    Ok(versions)
+    let gone = versions.iter().filter(|v| v.lost > 0 && v.lost == v.all);
+    let superseded = gone.clone().filter(|v| v.superseded).count() as u64;
+    Ok(Lost {
+        of: losses::fingerprint(losses),
+        duplicate: gone.count() as u64 - superseded,
+        superseded,
+    })
 }

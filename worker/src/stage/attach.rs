@@ -3,7 +3,7 @@
 //! date and slot group, written only where something changed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     ops::Range,
     sync::Arc,
 };
@@ -23,15 +23,16 @@ use musubi_lake::{
     pointer,
 };
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{
     Context, Outcome,
     clean::{self, Active},
     gates::{self, Nulls},
     gather::{self, Place},
+    losses::Losses,
     plan::Plan,
-    records::{self, Reduced, Version},
+    records::{self, Fate, Reduced, Version},
     train::Trained,
     versions::{self, Kept, Share},
 };
@@ -51,9 +52,9 @@ pub struct Attached {
     pub deleted: u64,
     /// Clean rows that stand.
     pub current: u64,
-    /// Numbers of the active files of which a row was replaced or repeated by another.
-    #[serde(default)]
-    pub(super) lost: BTreeSet<u32>,
+    /// Path of the versions that do not stand, when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) losses: Option<String>,
     /// What is kept of the versions for the next run.
     #[serde(default)]
     pub(super) versions: versions::Parts,
@@ -93,7 +94,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .context("stage train is not complete")?;
     let kept = Kept::read(context, &plan, &present.active).await?;
     let mut done = Attached::default();
-    let mut order_dates = HashMap::new();
+    let (mut losses, mut order_dates) = (Losses::default(), OrderDates::new());
     for entity in TABLES {
         let attach = Attach {
             context,
@@ -114,12 +115,12 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
                 let stays = !overruled.contains(&(v.file, v.at));
                 if !stays {
                     done.superseded += 1;
-                    done.lost.insert(v.file);
+                    losses.add(entity, (v.file, v.at), Fate::Superseded);
                 }
                 stays
             });
-            let (mut rows, reduced) = records::reduce(versions, &only_added, |v| {
-                done.lost.insert(v.file);
+            let (mut rows, reduced) = records::reduce(versions, &only_added, |v, fate| {
+                losses.add(entity, (v.file, v.at), fate);
             });
             done.count(reduced);
             if entity == Entity::OrderLine {
@@ -135,6 +136,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         }
         done.tables.entry(entity.table().to_owned()).or_default();
     }
+    done.losses = losses.write(context, Stage::Attach, shard).await?;
     let done = context.commit(Stage::Attach, shard, done).await?;
     Ok(outcome(false, &done))
 }
@@ -231,6 +233,9 @@ pub(super) fn stamps(active: &[Active]) -> Vec<u64> {
     active.iter().map(stamp).collect()
 }
 
+/// The business date of each order that has one, by hash of its number.
+type OrderDates = hashbrown::HashMap<u64, i32>;
+
 /// One thing: the rows that tell of it, best source first.
 struct Thing {
     id: u128,
@@ -247,11 +252,14 @@ struct Attach<'a> {
 }
 
 impl Attach<'_> {
-    /// The things that rows tell of, by date and id. Brings the rows into the order of things.
-    fn things(&self, rows: &mut [Version], order_dates: &mut HashMap<u64, i32>) -> Vec<Thing> {
-        rows.sort_unstable_by_key(|v| (v.thing, self.rank(v), v.record));
-        let (mut things, mut end) = (Vec::new(), 0);
-        for rows in rows.chunk_by(|a, b| a.thing == b.thing) {
+    /// The things that rows tell of, by date. Brings the rows of each into the order of the sources.
+    fn things(&self, rows: &mut [Version], order_dates: &mut OrderDates) -> Vec<Thing> {
+        let mut by_date: BTreeMap<Option<i32>, Vec<Thing>> = BTreeMap::new();
+        let mut end = 0;
+        for rows in rows.chunk_by_mut(|a, b| a.thing == b.thing) {
+            if rows.len() > 1 {
+                rows.sort_unstable_by_key(|v| (self.rank(v), v.record));
+            }
             let mut date = rows.iter().find_map(|r| r.date);
             match (self.entity, date) {
                 (Entity::Order, Some(date)) => {
@@ -262,14 +270,13 @@ impl Attach<'_> {
             }
             let begin = end;
             end += rows.len();
-            things.push(Thing {
+            by_date.entry(date).or_default().push(Thing {
                 id: rows[0].thing,
                 date,
                 rows: begin..end,
             });
         }
-        things.sort_unstable_by_key(|t| (t.date, t.id));
-        things
+        by_date.into_values().flatten().collect()
     }
 
     fn rank(&self, version: &Version) -> (u32, &str) {
@@ -277,17 +284,16 @@ impl Attach<'_> {
         (self.precedence[file], &self.active[file].file.source)
     }
 
-    /// The lines of an order come from one source only: two systems number them differently.
+    /// The lines of an order come from one source only: two systems number them differently. The lines of an
+    /// order follow each other.
     fn one_source_an_order(&self, rows: &mut Vec<Version>, counts: &mut Attached) {
-        let mut best: HashMap<u64, (u32, &str)> = HashMap::new();
-        for row in rows.iter().filter(|r| r.order != 0) {
-            let rank = self.rank(row);
-            best.entry(row.order)
-                .and_modify(|b| *b = (*b).min(rank))
-                .or_insert(rank);
-        }
         let before = rows.len();
-        rows.retain(|r| best.get(&r.order).is_none_or(|b| *b == self.rank(r)));
+        let mut stay = Vec::with_capacity(before);
+        for lines in rows.chunk_by(|a, b| a.order == b.order && a.order != 0) {
+            let best = lines.iter().map(|l| self.rank(l)).min();
+            stay.extend(lines.iter().filter(|l| Some(self.rank(l)) == best));
+        }
+        *rows = stay;
         counts.superseded += (before - rows.len()) as u64;
         counts.current -= (before - rows.len()) as u64;
     }
@@ -344,18 +350,17 @@ impl Attach<'_> {
 
     /// What the rows of one file say, whatever files they stand in now.
     fn digest(&self, things: &[Thing], rows: &[Version]) -> String {
-        let mut hash = Xxh3::new();
-        hash.update(schema::curated_schema(self.entity).to_string().as_bytes());
+        let mut said = schema::curated_schema(self.entity).to_string().into_bytes();
         for thing in things {
-            hash.update(&thing.id.to_le_bytes());
-            hash.update(&thing.date.unwrap_or(i32::MIN).to_le_bytes());
+            said.extend_from_slice(&thing.id.to_le_bytes());
+            said.extend_from_slice(&thing.date.unwrap_or(i32::MIN).to_le_bytes());
             for row in &rows[thing.rows.clone()] {
-                hash.update(&row.record.to_le_bytes());
-                hash.update(&row.content.to_le_bytes());
-                hash.update(&self.stamps[row.file as usize].to_le_bytes());
+                said.extend_from_slice(&row.record.to_le_bytes());
+                said.extend_from_slice(&row.content.to_le_bytes());
+                said.extend_from_slice(&self.stamps[row.file as usize].to_le_bytes());
             }
         }
-        format!("{:032x}", hash.digest128())
+        format!("{:032x}", xxh3_128(&said))
     }
 }
 

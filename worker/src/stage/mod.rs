@@ -12,6 +12,7 @@ mod gather;
 pub mod ingest;
 pub mod link;
 pub mod load;
+mod losses;
 pub mod matching;
 mod movers;
 pub mod plan;

@@ -15,6 +15,7 @@ use super::{
     curate::{self, Curated},
     gates,
     link::Linked,
+    losses::Losses,
     publication::{self, Publication},
     train::Trained,
     versions::{self, Kept},
@@ -96,9 +97,14 @@ async fn prepare(context: &Context) -> Result<Publication> {
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
-    let lost = attached.iter().flat_map(|a| &a.lost).chain(&trained.lost);
-    let lost = lost.copied().collect();
-    let accounts = accounts::accounts(context, &present, &lost).await?;
+    let mut losses = Losses::default();
+    let mut found: Vec<&String> = trained.losses.iter().collect();
+    found.extend(attached.iter().filter_map(|a| a.losses.as_ref()));
+    for path in found {
+        losses.read(context, path).await?;
+    }
+    losses.sort();
+    let (accounts, losses) = accounts::accounts(context, &plan, &present, &losses).await?;
     gates::conservation(&present, &accounts, &trained, &attached)?;
     let parts = attached.iter().map(|a| a.versions.clone());
     let parts = parts.chain([trained.versions.clone()]);
@@ -138,6 +144,7 @@ async fn prepare(context: &Context) -> Result<Publication> {
         .await?;
     state.insert("cleaned".to_owned(), cleaned_path);
     state.insert(versions::STATE.to_owned(), kept);
+    state.insert(accounts::STATE.to_owned(), losses);
     state.insert("groups".to_owned(), attach::groups(&plan).to_string());
     state.extend(trained.state());
     state.extend(linked.state());

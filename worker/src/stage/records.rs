@@ -52,6 +52,15 @@ impl Version {
     }
 }
 
+/// What became of a version that does not stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Another one says the same.
+    Duplicate,
+    /// Another one says something else.
+    Superseded,
+}
+
 /// What became of the versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reduced {
@@ -70,12 +79,14 @@ pub struct Reduced {
 /// # Errors
 /// When it is not 32 hexadecimal digits.
 pub fn parse_id(id: &str) -> Result<u128> {
-    u128::from_str_radix(id, 16).with_context(|| {
+    let mut bytes = [0; 16];
+    hex::decode_to_slice(id, &mut bytes).with_context(|| {
         format!(
             "a record id is 32 hexadecimal digits, not {} characters",
             id.len()
         )
-    })
+    })?;
+    Ok(u128::from_be_bytes(bytes))
 }
 
 /// Record ids as a column of 16 bytes each.
@@ -200,27 +211,41 @@ pub fn only_added(run: &Run, active: &[Active]) -> Vec<bool> {
     active.iter().map(append).collect()
 }
 
-/// Keeps of each record the version that stands; sorted by record. That is the last one, or the first in
-/// files where rows are only added. Calls `lost` for every version that another one has replaced or repeated.
+/// Brings versions into the order of slots, things and records. Those that are kept from run to run are in
+/// this order already, part by part, and a stable sort takes parts that are in order as they are.
+pub fn in_order(versions: &mut [Version]) {
+    versions.sort_by_key(|v| (v.slot(), v.thing, v.record));
+}
+
+/// Keeps of each record the version that stands, in the order in which the records come; the versions of a
+/// record follow each other. That is the last one, or the first in files where rows are only added. Calls
+/// `lost` for every version that another one has replaced, or else repeated.
 pub fn reduce(
     mut versions: Vec<Version>,
     only_added: &[bool],
-    mut lost: impl FnMut(&Version),
+    mut lost: impl FnMut(&Version, Fate),
 ) -> (Vec<Version>, Reduced) {
-    versions.sort_unstable_by_key(|v| {
+    let rank = |v: &Version| {
         let rank = (v.version, v.file, v.at);
         let first = only_added.get(v.file as usize).is_some_and(|only| *only);
-        let backwards = (!rank.0, !rank.1, !rank.2);
-        (v.record, if first { backwards } else { rank })
-    });
+        if first {
+            (!rank.0, !rank.1, !rank.2)
+        } else {
+            rank
+        }
+    };
     let mut reduced = Reduced::default();
     let mut standing = Vec::with_capacity(versions.len());
-    for group in versions.chunk_by(|a, b| a.record == b.record) {
+    for group in versions.chunk_by_mut(|a, b| a.record == b.record) {
+        if group.len() > 1 {
+            group.sort_unstable_by_key(rank);
+        }
         for pair in group.windows(2) {
-            lost(&pair[0]);
             if pair[0].content == pair[1].content && pair[0].deleted == pair[1].deleted {
+                lost(&pair[0], Fate::Duplicate);
                 reduced.duplicate += 1;
             } else {
+                lost(&pair[0], Fate::Superseded);
                 reduced.superseded += 1;
             }
         }
@@ -240,7 +265,7 @@ mod tests {
     use super::*;
 
     fn latest(versions: Vec<Version>) -> (Vec<Version>, Reduced) {
-        reduce(versions, &[], |_| {})
+        reduce(versions, &[], |_, _| {})
     }
 
     fn version(record: u128, version: i64, file: u32, content: u64) -> Version {
@@ -274,7 +299,7 @@ mod tests {
     #[test]
     fn where_rows_are_only_added_the_first_stands() {
         let rows = [1, 0, 2].map(|file| version(1, i64::MIN, file, u64::from(file)));
-        let (standing, reduced) = reduce(rows.to_vec(), &[true; 3], |_| {});
+        let (standing, reduced) = reduce(rows.to_vec(), &[true; 3], |_, _| {});
         assert_eq!((standing[0].content, reduced.superseded), (0, 2));
     }
 

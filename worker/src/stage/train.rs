@@ -1,7 +1,7 @@
 //! train: says which customer records are new, brings the features up to date, and trains a model unless
 //! one stands already: a model that changed under way would move ids without cause.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -22,6 +22,7 @@ use super::{
     Context, Outcome, RunRefused,
     clean::{self, Active},
     gather::{self, Place},
+    losses::Losses,
     movers::{self, Overruled},
     plan::Plan,
     records::{self, Version, id_column, ids_of},
@@ -46,9 +47,9 @@ pub struct Trained {
     pub changed: u64,
     /// Customer records by what became of them: current, duplicate, superseded, deleted.
     pub counts: [u64; 4],
-    /// Numbers of the active files of which a row was replaced or repeated by another.
-    #[serde(default)]
-    pub(super) lost: BTreeSet<u32>,
+    /// Path of the versions that do not stand, when there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) losses: Option<String>,
     /// Versions of facts that a later one in another slot replaces.
     #[serde(default)]
     pub(super) overruled: Overruled,
@@ -88,10 +89,10 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let kept = Kept::read(context, &plan, active).await?;
     let versions = versions::versions(context, &kept, active, entity, share, &mut parts).await?;
     let only_added = records::only_added(&context.run, active);
-    let mut lost = BTreeSet::new();
+    let mut losses = Losses::default();
     let versions = versions.into_values().flatten().collect();
-    let (standing, reduced) = records::reduce(versions, &only_added, |v| {
-        lost.insert(v.file);
+    let (standing, reduced) = records::reduce(versions, &only_added, |v, fate| {
+        losses.add(entity, (v.file, v.at), fate);
     });
     let before = contents(context, &plan).await?;
     let now: HashMap<u128, i64> = standing
@@ -113,7 +114,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let (model, model_path, fresh) = model(context, &plan, held.features).await?;
     let done = Trained {
         records,
-        lost,
+        losses: losses.write(context, Stage::Train, 0).await?,
         overruled: movers::overruled(context, &present.active).await?,
         versions: parts,
         features: held.parts,

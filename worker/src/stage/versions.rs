@@ -2,7 +2,7 @@
 //! the files that are new to it, and of all others only what is kept here.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -46,7 +46,7 @@ pub(super) struct Kept {
 }
 
 /// What tells an active file, and one cleaning of it, from every other.
-fn mark(active: &Active) -> u64 {
+pub(super) fn mark(active: &Active) -> u64 {
     let file = &active.file;
     let mut hash = Xxh3::new();
     let names = [&file.source, &file.stream, &file.path, &file.sha256];
@@ -124,7 +124,8 @@ impl Share {
     }
 }
 
-/// The versions of an entity's rows in the groups of a shard, by group; what is to be kept goes to `parts`.
+/// The versions of an entity's rows in the groups of a shard, by group and in order; what is to be kept goes
+/// to `parts`.
 ///
 /// # Errors
 /// Those of the storage.
@@ -137,7 +138,7 @@ pub(super) async fn versions(
     parts: &mut Parts,
 ) -> Result<BTreeMap<u32, Vec<Version>>> {
     let marks: Vec<u64> = active.iter().map(mark).collect();
-    let number: HashMap<u64, u32> = marks.iter().copied().zip(0..).collect();
+    let number: Numbers = marks.iter().copied().zip(0..).collect();
     let is_new = |file: usize| !kept.files.contains(&marks[file]);
     let keep = |version: &Version| share.takes(share.group_of(version));
     let mut by_group: BTreeMap<u32, Vec<Version>> = BTreeMap::new();
@@ -152,25 +153,32 @@ pub(super) async fn versions(
             continue;
         }
         let versions = by_group.entry(group).or_default();
-        let new = versions.len();
-        for path in &paths {
+        records::in_order(versions);
+        let known = paths.clone();
+        let merge = known.len() >= PARTS;
+        if !merge && !versions.is_empty() {
+            paths.push(write(context, &name, versions, &marks).await?);
+        }
+        for path in &known {
             read(context, path, &number, versions).await?;
         }
-        if paths.len() >= PARTS {
+        records::in_order(versions);
+        if merge {
             paths = vec![write(context, &name, versions, &marks).await?];
-        } else if new > 0 {
-            paths.push(write(context, &name, &versions[..new], &marks).await?);
         }
         parts.insert(name, paths);
     }
     Ok(by_group)
 }
 
+/// Numbers of the active files, by mark.
+type Numbers = hashbrown::HashMap<u64, u32>;
+
 /// Adds the versions of a part whose files are still active.
 async fn read(
     context: &Context,
     path: &str,
-    number: &HashMap<u64, u32>,
+    number: &Numbers,
     versions: &mut Vec<Version>,
 ) -> Result<()> {
     let mut stream = parquet::stream(&context.store, path, None).await?;

@@ -42,9 +42,10 @@ impl CleanRows {
         // A row may have moved from one thing to another: whether it stands, all its versions say.
         let ours: HashSet<u128> = versions.iter().map(|v| v.record).collect();
         let ours = |v: &Version| ours.contains(&v.record);
-        let all = records::versions(&view.context, active, entity, |_| true, ours).await?;
+        let mut all = records::versions(&view.context, active, entity, |_| true, ours).await?;
+        all.sort_unstable_by_key(|v| v.record);
         let only_added = records::only_added(&view.context.run, active);
-        let (standing, _) = records::reduce(all, &only_added, |_| {});
+        let (standing, _) = records::reduce(all, &only_added, |_, _| {});
         let standing: HashSet<_> = standing.iter().map(place).collect();
         let places: Vec<(u32, u32)> = versions.iter().map(|v| (v.file, v.at)).collect();
         let batch = view.rows(entity, &places).await?;

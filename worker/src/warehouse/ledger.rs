@@ -104,18 +104,29 @@ impl Ledger {
         let keeps = |h: &&Held| !anew && mode != LoadMode::Full && wanted.contains(h.path.as_str());
         let keep: Vec<_> = held.iter().filter(keeps).collect();
         let kept: BTreeSet<_> = keep.iter().map(|h| h.path.as_str()).collect();
+        let out: Vec<_> = held
+            .iter()
+            .filter(|h| !kept.contains(h.path.as_str()))
+            .collect();
+        let add: Vec<_> = table
+            .files
+            .iter()
+            .filter(|f| !kept.contains(f.path.as_str()))
+            .collect();
+        let in_place = !anew && mode != LoadMode::Full;
+        let before = |file: &TableFile| {
+            let place = TableFile::place(&file.path).filter(|_| in_place)?;
+            let here = |path: &str| TableFile::place(path) == Some(place);
+            let mut before = out.iter().filter(|h| here(&h.path));
+            let alone = add.iter().filter(|f| here(&f.path)).count() == 1;
+            before.next().filter(|_| alone && before.next().is_none())
+        };
         Change {
             anew,
-            add: table
-                .files
-                .iter()
-                .filter(|f| !kept.contains(f.path.as_str()))
-                .collect(),
-            remove: held
-                .iter()
-                .filter(|h| !kept.contains(h.path.as_str()))
-                .map(|h| h.id)
-                .collect(),
+            in_place,
+            add: add.iter().map(|f| (*f, before(f).copied())).collect(),
+            remove: out.iter().map(|h| h.id).collect(),
+            rows_out: out.iter().map(|h| h.sums.rows).sum(),
             keep,
         }
     }
@@ -126,10 +137,14 @@ impl Ledger {
 pub(super) struct Change<'a> {
     /// Whether the table is made anew.
     pub(super) anew: bool,
-    /// Files whose rows come in.
-    pub(super) add: Vec<&'a TableFile>,
+    /// Whether rows that stay the same are left alone.
+    pub(super) in_place: bool,
+    /// Files whose rows come in, each with the one whose place it takes.
+    pub(super) add: Vec<(&'a TableFile, Option<&'a Held>)>,
     /// Numbers of the files whose rows go out.
     pub(super) remove: Vec<i64>,
+    /// Their rows.
+    rows_out: u64,
     /// Files whose rows stay.
     pub(super) keep: Vec<&'a Held>,
 }
@@ -139,20 +154,76 @@ pub(super) struct Change<'a> {
 pub(super) struct Staged {
     /// The file, with the number that its rows carry.
     pub(super) held: Held,
+    /// Rows of it that were staged.
+    pub(super) rows: u64,
+    /// When it takes the place of another whose other rows stay: the rows that were and the rows that go.
+    pub(super) instead: Option<(u64, u64)>,
+}
+
+/// What a swap should come to.
+#[derive(Debug)]
+pub(super) struct Expected {
+    /// What the table must hold in the end.
+    pub(super) whole: Sums,
+    /// What the files that were touched must hold in the end, where others are left alone.
+    pub(super) touched: Option<(Vec<i64>, Sums)>,
+    /// Numbers of the files whose rows all go.
+    pub(super) remove: Vec<i64>,
+    /// Rows that go.
+    pub(super) deleted: u64,
+    /// Rows that come.
+    pub(super) inserted: u64,
 }
 
 impl Change<'_> {
-    /// What the table must hold in the end.
-    pub(super) fn expected(&self, staged: &[Staged]) -> Result<Sums> {
-        let mut sums = Sums::default();
-        for held in self
-            .keep
-            .iter()
-            .copied()
-            .chain(staged.iter().map(|s| &s.held))
-        {
-            sums.add(&held.sums);
+    /// What a swap should come to.
+    pub(super) fn expected(&self, staged: &[Staged]) -> Expected {
+        let mut whole = Sums::default();
+        let mut touched = Sums::default();
+        for Staged { held, .. } in staged {
+            touched.add(&held.sums);
         }
-        Ok(sums)
+        whole.add(&touched);
+        for held in &self.keep {
+            whole.add(&held.sums);
+        }
+        let ids: Vec<i64> = staged.iter().map(|s| s.held.id).collect();
+        let instead = staged.iter().filter_map(|s| s.instead);
+        let stay: u64 = instead.map(|(before, gone)| before - gone).sum();
+        let instead = |id: &i64| {
+            staged
+                .iter()
+                .any(|s| s.instead.is_some() && s.held.id == *id)
+        };
+        Expected {
+            remove: self
+                .remove
+                .iter()
+                .filter(|id| !instead(id))
+                .copied()
+                .collect(),
+            deleted: self.rows_out - stay,
+            inserted: staged.iter().map(|s| s.rows).sum(),
+            touched: self.in_place.then_some((ids, touched)),
+            whole,
+        }
+    }
+}
+
+impl Expected {
+    /// Compares with what a warehouse did.
+    ///
+    /// # Errors
+    /// When other rows went or came than should.
+    pub(super) fn verify(&self, table: &str, deleted: u64, inserted: u64) -> Result<()> {
+        if (deleted, inserted) == (self.deleted, self.inserted) {
+            return Ok(());
+        }
+        bail!(
+            "table {table}: {} rows were to go and {} to come, and {deleted} went and {inserted} came; nothing was changed. \
+             If somebody changed the table by hand, load with mode: full",
+            self.deleted,
+            self.inserted
+        )
     }
 }

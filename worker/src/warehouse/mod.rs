@@ -6,6 +6,7 @@
 //! frozen and wakes late finds that it was overtaken and leaves everything as it is.
 
 mod cells;
+mod difference;
 mod ledger;
 mod postgres;
 mod sql;
@@ -89,12 +90,6 @@ impl Table {
         hex::encode(hash.finalize())
     }
 
-    /// For each column, whether it is part of the key.
-    fn keys(&self) -> Vec<bool> {
-        let fields = self.schema.fields().iter();
-        fields.map(|f| self.key.contains(f.name())).collect()
-    }
-
     /// Columns and key: when this changes, the table is made anew.
     fn shape(&self) -> String {
         let columns: Vec<_> = self
@@ -108,6 +103,12 @@ impl Table {
 }
 
 impl TableFile {
+    /// What a file of a version shares with the file that takes its place in a later one: its name without
+    /// the part that makes it unique.
+    fn place(path: &str) -> Option<&str> {
+        path.rsplit_once('-').map(|(place, _)| place)
+    }
+
     /// Whether the file holds as many rows as its manifest says.
     fn check(&self, read: &sums::Sums) -> Result<()> {
         if read.rows != self.rows {

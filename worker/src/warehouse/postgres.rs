@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use arrow::datatypes::DataType;
+use arrow::{array::RecordBatch, datatypes::DataType};
 use bytes::Bytes;
 use futures::{SinkExt as _, TryStreamExt as _};
 use musubi_api::{
@@ -16,6 +16,7 @@ use tokio_postgres::{Client, GenericClient, NoTls};
 
 use super::{
     LoadReport, Outcome, Table, TableLoad, Tables, cells,
+    difference::difference,
     ledger::{Change, Held, Ledger, Staged},
     sql::{self, Dialect, literal, name},
     sqlite::arrange,
@@ -239,6 +240,11 @@ fn staging(table: &Table) -> String {
     format!("pg_temp.{}", name(&format!("staged_{}", table.name)))
 }
 
+/// The keys of rows that go while others of their file stay.
+fn leaving(table: &Table) -> String {
+    format!("pg_temp.{}", name(&format!("leaving_{}", table.name)))
+}
+
 async fn stage(
     client: &mut Client,
     store: &Store,
@@ -249,42 +255,65 @@ async fn stage(
     for field in table.schema.fields() {
         cells::check(field.name(), field.data_type())?;
     }
-    let temp = staging(table);
+    let (temp, gone) = (staging(table), leaving(table));
     let transaction = client.transaction().await?;
     let create = sql::create(Dialect::Postgres, table);
     let bare = create.split_once('(').map_or("", |(_, columns)| columns);
     transaction
         .batch_execute(&format!(
-            "DROP TABLE IF EXISTS {temp}; CREATE TABLE {temp} ({bare}"
+            "DROP TABLE IF EXISTS {temp}; CREATE TABLE {temp} ({bare};
+             DROP TABLE IF EXISTS {gone}; CREATE TABLE {gone} (LIKE {temp})"
         ))
         .await?;
     let copy = format!("COPY {temp} ({}) FROM STDIN", sql::columns(table));
     let sink = transaction.copy_in(&copy).await?;
     futures::pin_mut!(sink);
-    let keys = table.keys();
     let mut staged = Vec::new();
+    let mut leaving = Vec::new();
     let mut total = Sums::zero(&table.schema);
-    let mut text = String::new();
-    for file in &change.add {
+    let mut rows = Rows::new(table);
+    for (file, before) in &change.add {
+        let difference = match before {
+            Some(before) => difference(store, table, &before.path, file).await?,
+            None => None,
+        };
+        if let (Some(before), Some(difference)) = (before, difference) {
+            file.check(&difference.sums)?;
+            let mut sums = Sums::zero(&table.schema);
+            for batch in &difference.changed {
+                sums.count(batch);
+                for part in rows.text(batch, before.id) {
+                    sink.send(part).await?;
+                }
+            }
+            total.add(&sums);
+            staged.push(Staged {
+                rows: sums.rows,
+                instead: Some((before.sums.rows, difference.gone_rows())),
+                held: Held {
+                    id: before.id,
+                    path: file.path.clone(),
+                    sums: difference.sums,
+                },
+            });
+            leaving.extend(difference.gone.into_iter().map(|keys| (before.id, keys)));
+            continue;
+        }
         *next_id += 1;
         let mut sums = Sums::zero(&table.schema);
         let mut stream = musubi_lake::parquet::stream(store, &file.path, None).await?;
         while let Some(batch) = stream.try_next().await? {
             let batch = arrange(table, &batch)?;
             sums.count(&batch);
-            for row in 0..batch.num_rows() {
-                cells::copy_row(&batch, &keys, row, &mut text);
-                text.push('\t');
-                text.push_str(&next_id.to_string());
-                text.push('\n');
-                if text.len() >= CHUNK {
-                    sink.send(Bytes::from(std::mem::take(&mut text))).await?;
-                }
+            for part in rows.text(&batch, *next_id) {
+                sink.send(part).await?;
             }
         }
         file.check(&sums)?;
         total.add(&sums);
         staged.push(Staged {
+            rows: sums.rows,
+            instead: None,
             held: Held {
                 id: *next_id,
                 path: file.path.clone(),
@@ -292,13 +321,70 @@ async fn stage(
             },
         });
     }
-    if !text.is_empty() {
-        sink.send(Bytes::from(text)).await?;
-    }
+    sink.send(rows.rest()).await?;
     sink.finish().await?;
+    if !leaving.is_empty() {
+        let keys: Vec<_> = table.key.iter().map(|k| name(k)).collect();
+        let columns = format!("{}, {}", keys.join(", "), name(sql::FILE));
+        for column in table
+            .schema
+            .fields()
+            .iter()
+            .filter(|f| !table.key.contains(f.name()))
+        {
+            let drop = format!("ALTER TABLE {gone} DROP COLUMN {}", name(column.name()));
+            transaction.batch_execute(&drop).await?;
+        }
+        let sink = transaction
+            .copy_in(&format!("COPY {gone} ({columns}) FROM STDIN"))
+            .await?;
+        futures::pin_mut!(sink);
+        for (file, batch) in &leaving {
+            for part in rows.text(batch, *file) {
+                sink.send(part).await?;
+            }
+        }
+        sink.send(rows.rest()).await?;
+        sink.finish().await?;
+    }
     total.verify(&table.name, &measure(&transaction, table, &temp).await?)?;
     transaction.commit().await?;
     Ok(staged)
+}
+
+/// Rows as COPY wants them, with the number of their file in the last column.
+struct Rows<'a> {
+    table: &'a Table,
+    text: String,
+}
+
+impl<'a> Rows<'a> {
+    fn new(table: &'a Table) -> Self {
+        Self {
+            table,
+            text: String::new(),
+        }
+    }
+
+    /// The parts that are full with the rows of a batch.
+    fn text(&mut self, batch: &RecordBatch, file: i64) -> Vec<Bytes> {
+        let (file, mut full) = (format!("\t{file}\n"), Vec::new());
+        let fields = batch.schema_ref().fields().iter();
+        let keys: Vec<bool> = fields.map(|f| self.table.key.contains(f.name())).collect();
+        for row in 0..batch.num_rows() {
+            cells::copy_row(batch, &keys, row, &mut self.text);
+            self.text.push_str(&file);
+            if self.text.len() >= CHUNK {
+                full.push(self.rest());
+            }
+        }
+        full
+    }
+
+    /// What is left.
+    fn rest(&mut self) -> Bytes {
+        Bytes::from(std::mem::take(&mut self.text))
+    }
 }
 
 /// Rows and sums as the server sees them.
@@ -338,7 +424,8 @@ async fn swap(
     change: &Change<'_>,
     staged: &[Staged],
 ) -> Result<TableLoad> {
-    let (live, temp) = (name(&table.name), staging(table));
+    let (live, temp, gone) = (name(&table.name), staging(table), leaving(table));
+    let expected = change.expected(staged);
     let mut deleted = 0;
     if change.anew {
         transaction.batch_execute(&format!("DROP TABLE IF EXISTS {live}")).await.with_context(|| {
@@ -348,13 +435,21 @@ async fn swap(
             .batch_execute(&sql::create(Dialect::Postgres, table))
             .await?;
         comments(transaction, table).await?;
-    } else if change.keep.is_empty() {
+    } else if expected.touched.is_none() {
         deleted = transaction
             .execute(&format!("DELETE FROM {live}"), &[])
             .await?;
     } else {
         let delete = format!("DELETE FROM {live} WHERE {} = ANY($1)", name(sql::FILE));
-        deleted = transaction.execute(&delete, &[&change.remove]).await?;
+        deleted = transaction.execute(&delete, &[&expected.remove]).await?;
+        if staged
+            .iter()
+            .any(|s| s.instead.is_some_and(|(_, gone)| gone > 0))
+        {
+            let same = sql::same_key(table, "l", "g");
+            let delete = format!("DELETE FROM {live} l USING {gone} g WHERE {same}");
+            deleted += transaction.execute(&delete, &[]).await?;
+        }
     }
     let columns = sql::columns(table);
     let insert = format!("INSERT INTO {live} ({columns}) SELECT {columns} FROM {temp}");
@@ -365,17 +460,30 @@ async fn swap(
         }
     }
     transaction
-        .batch_execute(&format!("DROP TABLE {temp}"))
+        .batch_execute(&format!("DROP TABLE {temp}; DROP TABLE {gone}"))
         .await?;
-    let expected = change.expected(staged)?;
-    expected.verify(&table.name, &measure(transaction, table, &live).await?)?;
+    if let Some((files, sums)) = &expected.touched {
+        expected.verify(&table.name, deleted, inserted)?;
+        let count = format!("SELECT count(*) FROM {live}");
+        let rows: i64 = transaction.query_one(&count, &[]).await?.get(0);
+        expected
+            .whole
+            .verify_rows(&table.name, rows.cast_unsigned())?;
+        if !files.is_empty() {
+            let of_files = sql::of_files(&live, files);
+            sums.verify(&table.name, &measure(transaction, table, &of_files).await?)?;
+        }
+    } else {
+        let whole = measure(transaction, table, &live).await?;
+        expected.whole.verify(&table.name, &whole)?;
+    }
     transaction
         .execute(
             "DELETE FROM musubi_files WHERE id = ANY($1)",
             &[&change.remove],
         )
         .await?;
-    for Staged { held } in staged {
+    for Staged { held, .. } in staged {
         let sums = serde_json::to_string(&held.sums)?;
         transaction
             .execute(
@@ -395,7 +503,7 @@ async fn swap(
                 &tables.version.cast_signed(),
                 &table.name,
                 &tables.run,
-                &expected.rows.cast_signed(),
+                &expected.whole.rows.cast_signed(),
                 &table.digest(),
                 &table.shape(),
                 &jiff::Timestamp::now().to_string(),
@@ -403,7 +511,7 @@ async fn swap(
         )
         .await?;
     Ok(TableLoad {
-        rows: expected.rows,
+        rows: expected.whole.rows,
         inserted,
         deleted,
     })

@@ -145,6 +145,18 @@ pub(super) fn columns(table: &Table) -> String {
     columns.join(", ")
 }
 
+/// That two rows have the same key.
+pub(super) fn same_key(table: &Table, left: &str, right: &str) -> String {
+    let same = |key: &String| format!("{left}.{0} = {right}.{0}", name(key));
+    table.key.iter().map(same).collect::<Vec<_>>().join(" AND ")
+}
+
+/// The rows of some files of a table.
+pub(super) fn of_files(live: &str, files: &[i64]) -> String {
+    let files: Vec<String> = files.iter().map(i64::to_string).collect();
+    format!("{live} WHERE {} IN ({})", name(FILE), files.join(", "))
+}
+
 /// Views that join facts to customers: `v_orders` is `orders` with `customer_id`, and so on. Facts carry the
 /// record that they belong to, and `links` says whose record it is, so that a merge rewrites no fact.
 pub(super) fn views(tables: &[Table]) -> Vec<(String, String)> {

@@ -9,11 +9,12 @@ use arrow::{array::RecordBatch, datatypes::DataType};
 use futures::TryStreamExt as _;
 use musubi_api::warehouse::LoadMode;
 use musubi_lake::Store;
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Statement, TransactionBehavior, params};
 use tokio::runtime::Handle;
 
 use super::{
-    LoadReport, Outcome, Table, TableLoad, Tables, cells,
+    LoadReport, Outcome, Table, TableFile, TableLoad, Tables, cells,
+    difference::{self, Difference},
     ledger::{Change, Held, Ledger, Staged},
     sql::{self, Dialect, name},
     sums::{Sums, scale},
@@ -53,6 +54,16 @@ impl Files {
             row_group(batch)?;
         }
         Ok(())
+    }
+
+    fn difference(
+        &self,
+        table: &Table,
+        before: &str,
+        file: &TableFile,
+    ) -> Result<Option<Difference>> {
+        let difference = difference::difference(&self.store, table, before, file);
+        self.handle.block_on(difference)
     }
 }
 
@@ -151,6 +162,11 @@ fn staging(table: &Table) -> String {
     name(&format!("staged_{}", table.name))
 }
 
+/// The keys of rows that go while others of their file stay.
+fn leaving(table: &Table) -> String {
+    name(&format!("leaving_{}", table.name))
+}
+
 /// Brings the rows of the new files into a temporary table, and verifies them there.
 fn stage(
     connection: &mut Connection,
@@ -162,55 +178,63 @@ fn stage(
     for field in table.schema.fields() {
         cells::check(field.name(), field.data_type())?;
     }
-    let temp = staging(table);
-    let untyped: Vec<_> = table
-        .schema
-        .fields()
-        .iter()
-        .map(|f| name(f.name()))
-        .collect();
-    let placeholders = vec!["?"; untyped.len() + 1].join(", ");
+    let (temp, gone) = (staging(table), leaving(table));
+    let fields = table.schema.fields().iter();
+    let untyped: Vec<_> = fields.map(|f| name(f.name())).collect();
+    let keys: Vec<_> = table.key.iter().map(|k| name(k)).collect();
     let transaction = connection.transaction()?;
     transaction.execute_batch(&format!(
-        "DROP TABLE IF EXISTS temp.{temp}; CREATE TEMP TABLE {temp} ({}, {})",
+        "DROP TABLE IF EXISTS temp.{temp}; CREATE TEMP TABLE {temp} ({0}, {1});
+         DROP TABLE IF EXISTS temp.{gone}; CREATE TEMP TABLE {gone} ({2} {1});",
         untyped.join(", "),
-        name(sql::FILE)
+        name(sql::FILE),
+        keys.iter().map(|k| format!("{k}, ")).collect::<String>(),
     ))?;
-    let keys = table.keys();
     let mut staged = Vec::new();
     let mut total = Sums::zero(&table.schema);
     {
-        let mut insert =
-            transaction.prepare(&format!("INSERT INTO temp.{temp} VALUES ({placeholders})"))?;
-        for file in &change.add {
+        let mut rows = Insert::new(&transaction, table, &temp, untyped.len())?;
+        let mut left = Insert::new(&transaction, table, &gone, keys.len())?;
+        for (file, before) in &change.add {
+            let difference = match before {
+                Some(before) => files.difference(table, &before.path, file)?,
+                None => None,
+            };
+            if let (Some(before), Some(difference)) = (before, difference) {
+                file.check(&difference.sums)?;
+                let mut sums = Sums::zero(&table.schema);
+                for batch in &difference.changed {
+                    sums.count(batch);
+                    rows.push(batch, before.id)?;
+                }
+                for batch in &difference.gone {
+                    left.push(batch, before.id)?;
+                }
+                total.add(&sums);
+                staged.push(Staged {
+                    rows: sums.rows,
+                    instead: Some((before.sums.rows, difference.gone_rows())),
+                    held: Held {
+                        id: before.id,
+                        path: file.path.clone(),
+                        sums: difference.sums,
+                    },
+                });
+                continue;
+            }
             *next_id += 1;
             let id = *next_id;
             let mut sums = Sums::zero(&table.schema);
             files.each(&file.path, &mut |batch| {
                 let batch = arrange(table, &batch)?;
                 sums.count(&batch);
-                for row in 0..batch.num_rows() {
-                    for (at, column) in batch.columns().iter().enumerate() {
-                        let absent_key = keys[at]
-                            && column.is_null(row)
-                            && *column.data_type() == DataType::Utf8;
-                        if absent_key {
-                            insert.raw_bind_parameter(at + 1, "")?;
-                        } else {
-                            let cell = cells::sqlite(column.as_ref(), row).with_context(|| {
-                                format!("column {}", table.schema.field(at).name())
-                            })?;
-                            insert.raw_bind_parameter(at + 1, cell)?;
-                        }
-                    }
-                    insert.raw_bind_parameter(batch.num_columns() + 1, id)?;
-                    insert.raw_execute()?;
-                }
-                Ok(())
+                rows.push(&batch, id)
             })?;
             file.check(&sums)?;
             total.add(&sums);
             staged.push(Staged {
+                rows: sums.rows,
+                instead: None,
                 held: Held {
                     id,
                     path: file.path.clone(),
@@ -225,6 +249,49 @@ fn stage(
     )?;
     transaction.commit()?;
     Ok(staged)
+}
+
+/// Puts rows into a temporary table, with the number of their file in the last column.
+struct Insert<'a> {
+    statement: Statement<'a>,
+    table: &'a Table,
+}
+
+impl<'a> Insert<'a> {
+    fn new(
+        connection: &'a Connection,
+        table: &'a Table,
+        temp: &str,
+        columns: usize,
+    ) -> Result<Self> {
+        let places = vec!["?"; columns + 1].join(", ");
+        let statement =
+            connection.prepare(&format!("INSERT INTO temp.{temp} VALUES ({places})"))?;
+        Ok(Self { statement, table })
+    }
+
+    fn push(&mut self, batch: &RecordBatch, file: i64) -> Result<()> {
+        let schema = batch.schema_ref();
+        let fields = schema.fields().iter();
+        let keys: Vec<bool> = fields.map(|f| self.table.key.contains(f.name())).collect();
+        for row in 0..batch.num_rows() {
+            for (at, column) in batch.columns().iter().enumerate() {
+                let absent_key =
+                    keys[at] && column.is_null(row) && *column.data_type() == DataType::Utf8;
+                if absent_key {
+                    self.statement.raw_bind_parameter(at + 1, "")?;
+                } else {
+                    let cell = cells::sqlite(column.as_ref(), row)
+                        .with_context(|| format!("column {}", schema.field(at).name()))?;
+                    self.statement.raw_bind_parameter(at + 1, cell)?;
+                }
+            }
+            self.statement
+                .raw_bind_parameter(batch.num_columns() + 1, file)?;
+            self.statement.raw_execute()?;
+        }
+        Ok(())
+    }
 }
 
 /// The columns of a batch in the order of the table.
@@ -307,21 +374,29 @@ fn swap(
     change: &Change<'_>,
     staged: &[Staged],
 ) -> Result<TableLoad> {
-    let (live, temp) = (name(&table.name), staging(table));
+    let (live, temp, gone) = (name(&table.name), staging(table), leaving(table));
+    let expected = change.expected(staged);
     let mut deleted = 0;
     if change.anew {
         let create = sql::create(Dialect::Sqlite, table);
         transaction.execute_batch(&format!("DROP TABLE IF EXISTS main.{live}; {create};"))?;
-    } else if change.keep.is_empty() {
+    } else if expected.touched.is_none() {
         deleted = transaction.execute(&format!("DELETE FROM main.{live}"), [])?;
     } else {
-        let mut delete = transaction.prepare(&format!(
-            "DELETE FROM main.{live} WHERE {} = ?",
-            name(sql::FILE)
-        ))?;
-        for id in &change.remove {
+        let file = name(sql::FILE);
+        let mut delete =
+            transaction.prepare(&format!("DELETE FROM main.{live} WHERE {file} = ?"))?;
+        for id in &expected.remove {
             deleted += delete.execute([id])?;
         }
+        deleted += transaction.execute(
+            &format!(
+                "DELETE FROM main.{live} WHERE rowid IN
+                 (SELECT l.rowid FROM temp.{gone} g CROSS JOIN main.{live} l ON {})",
+                sql::same_key(table, "l", "g")
+            ),
+            [],
+        )?;
     }
     let columns = sql::columns(table);
     let inserted = transaction.execute(
@@ -333,16 +408,27 @@ fn swap(
             transaction.execute_batch(&index)?;
         }
     }
-    transaction.execute_batch(&format!("DROP TABLE temp.{temp}"))?;
-    let expected = change.expected(staged)?;
-    expected.verify(
-        &table.name,
-        &measure(transaction, table, &format!("main.{live}"))?,
-    )?;
+    transaction.execute_batch(&format!("DROP TABLE temp.{temp}; DROP TABLE temp.{gone}"))?;
+    let (deleted, inserted) = (deleted as u64, inserted as u64);
+    if let Some((files, sums)) = &expected.touched {
+        expected.verify(&table.name, deleted, inserted)?;
+        let count = format!("SELECT count(*) FROM main.{live}");
+        let rows: i64 = transaction.query_row(&count, [], |row| row.get(0))?;
+        expected
+            .whole
+            .verify_rows(&table.name, rows.cast_unsigned())?;
+        if !files.is_empty() {
+            let of_files = sql::of_files(&format!("main.{live}"), files);
+            sums.verify(&table.name, &measure(transaction, table, &of_files)?)?;
+        }
+    } else {
+        let whole = measure(transaction, table, &format!("main.{live}"))?;
+        expected.whole.verify(&table.name, &whole)?;
+    }
     for id in &change.remove {
         transaction.execute("DELETE FROM musubi_files WHERE id = ?", [id])?;
     }
-    for Staged { held } in staged {
+    for Staged { held, .. } in staged {
         transaction.execute(
             "INSERT INTO musubi_files (id, table_name, path, sums) VALUES (?, ?, ?, ?)",
             params![
@@ -361,15 +447,15 @@ fn swap(
             tables.version.cast_signed(),
             table.name,
             tables.run,
-            expected.rows.cast_signed(),
+            expected.whole.rows.cast_signed(),
             table.digest(),
             table.shape(),
             jiff::Timestamp::now().to_string()
         ],
     )?;
     Ok(TableLoad {
-        rows: expected.rows,
-        inserted: inserted as u64,
-        deleted: deleted as u64,
+        rows: expected.whole.rows,
+        inserted,
+        deleted,
     })
 }

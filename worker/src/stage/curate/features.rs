@@ -1,9 +1,6 @@
 //! What customers did: sums over their orders; and what they consented to.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -14,6 +11,7 @@ use arrow::{
     datatypes::{Decimal128Type, TimestampMicrosecondType},
 };
 use futures::TryStreamExt;
+use hashbrown::HashMap;
 use musubi_clean::schema::{PRECISION, SCALE};
 use musubi_lake::{delta::DataFile, parquet};
 use xxhash_rust::xxh3::xxh3_64;

@@ -6,7 +6,7 @@ mod golden;
 mod reuse;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
 
@@ -17,6 +17,7 @@ use arrow::{
     ipc::writer::StreamWriter,
 };
 use futures::TryStreamExt;
+use hashbrown::HashMap;
 use musubi_api::run::Stage;
 use musubi_lake::{
     Store,
