@@ -10,7 +10,14 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ("Run", &["run", "stage", "replay", "rollback"]),
     (
         "Look and mend",
-        &["trace", "explain", "quarantine", "lake", "dedupe"],
+        &[
+            "trace",
+            "explain",
+            "identity",
+            "quarantine",
+            "lake",
+            "dedupe",
+        ],
     ),
     (
         "Else",

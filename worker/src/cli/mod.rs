@@ -3,6 +3,7 @@
 mod crds;
 mod demo;
 mod help;
+mod identity;
 mod lake;
 mod logs;
 mod output;
@@ -56,6 +57,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Identity(identity::Args),
     Profile(profile::Args),
     Quarantine(quarantine::Args),
     Replay(replay::Args),
@@ -89,6 +91,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Identity(args) => identity::run(args).await,
         Command::Profile(args) => profile::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,
         Command::Replay(args) => replay::run(args).await,

@@ -16,6 +16,7 @@ mod losses;
 pub mod matching;
 mod movers;
 pub mod plan;
+pub mod preview;
 pub(crate) mod publication;
 pub mod publish;
 pub mod records;

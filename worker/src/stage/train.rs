@@ -352,6 +352,12 @@ pub(super) async fn read_features(context: &Context, trained: &Trained) -> Resul
     Ok(features)
 }
 
+/// The features of records that a published version names.
+pub(super) async fn published_features(context: &Context, parts: &[String]) -> Result<Features> {
+    let builder = read_parts(context, parts).await?;
+    Ok(tokio::task::spawn_blocking(move || builder.finish()).await?)
+}
+
 /// No later stage needs the features: their memory is free again.
 pub(super) async fn let_go(context: &Context) {
     context.features.lock().await.take();

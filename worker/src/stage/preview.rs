@@ -1,0 +1,90 @@
+//! What today's identity policy, or a model trained anew, would do to the customers that are published.
+//! Everything is worked out in memory; nothing is written.
+
+use anyhow::{Context as _, Result};
+use musubi_identity::{Preview, Registry, link, match_shard, train as train_model};
+use musubi_lake::{parquet, pointer::Published};
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use serde::Serialize;
+
+use super::{Context, train, view::View};
+
+/// Parts that pairs are matched in, side by side.
+const SHARDS: u32 = 16;
+
+/// A preview, and what it was made from.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Found {
+    /// Version that is published.
+    pub version: u64,
+    /// Version of the model that the published customers were found with.
+    pub model_before: String,
+    /// Version of the model that was used here.
+    pub model: String,
+    /// The difference.
+    #[serde(flatten)]
+    pub preview: Preview,
+}
+
+/// Works out the difference between the published customers and those that the policy of `context` would
+/// find among the same records. With `retrain` under a model trained on them now; else under the policy's
+/// pinned model, or the one that stands.
+///
+/// # Errors
+/// When nothing is published, the pinned model is not in the lake, and those of the storage.
+pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
+    let view = View::published(context).await?;
+    let published = view.published.as_ref().context("nothing is published")?;
+    let path = |name: &str| path(published, name);
+    let standing = train::read_model(context, path("model")?).await?;
+    let pinned = context.run.policy.pinned_model.as_deref();
+    let other = pinned.filter(|v| !retrain && *v != standing.version());
+    let model = match other {
+        Some(version) => {
+            let path = format!("identity/models/{version}.json");
+            train::read_model(context, &path).await.with_context(|| {
+                format!("IdentityPolicy: pinnedModel {version} is not in this lake; leave it out to compare under the model that stands, {}", standing.version())
+            })?
+        }
+        None => standing.clone(),
+    };
+    let parts: Vec<String> = path("features")?.lines().map(str::to_owned).collect();
+    let features = train::published_features(context, &parts).await?;
+    let registry = registry(context, published).await?;
+    let policy = train::policy(&context.run.policy);
+    let (model, preview) = tokio::task::spawn_blocking(move || {
+        let model = if retrain {
+            train_model(&features, &policy, 1)
+        } else {
+            model
+        };
+        let shard = |shard| match_shard(&features, &model, &policy, shard, SHARDS, None);
+        let edges: Result<Vec<_>, _> = (0..SHARDS).into_par_iter().map(shard).collect();
+        let linked = link(&features, &edges?, Some(&registry), &policy, &model);
+        let preview = Preview::of(&registry, &features, &linked);
+        anyhow::Ok((model.version().to_owned(), preview))
+    })
+    .await??;
+    Ok(Found {
+        version: published.version,
+        model_before: standing.version().to_owned(),
+        model,
+        preview,
+    })
+}
+
+fn path<'a>(published: &'a Published, name: &str) -> Result<&'a String> {
+    published.state.get(name).with_context(|| {
+        format!(
+            "version {} does not say where its {name} are; run `musubi run` once",
+            published.version
+        )
+    })
+}
+
+async fn registry(context: &Context, published: &Published) -> Result<Registry> {
+    let records = parquet::read(&context.store, path(published, "registry")?, None).await?;
+    let aliases = parquet::read(&context.store, path(published, "aliases")?, None).await?;
+    Ok(Registry::from_batches(&records, &aliases)?)
+}
