@@ -238,9 +238,14 @@ type OrderDates = hashbrown::HashMap<u64, i32>;
 
 /// One thing: the rows that tell of it, best source first.
 struct Thing {
-    id: u128,
     date: Option<i32>,
-    rows: Range<usize>,
+    rows: Range<u32>,
+}
+
+impl Thing {
+    fn of<'a>(&self, rows: &'a [Version]) -> &'a [Version] {
+        &rows[self.rows.start as usize..self.rows.end as usize]
+    }
 }
 
 struct Attach<'a> {
@@ -269,9 +274,8 @@ impl Attach<'_> {
                 _ => {}
             }
             let begin = end;
-            end += rows.len();
+            end += rows.len() as u32;
             by_date.entry(date).or_default().push(Thing {
-                id: rows[0].thing,
                 date,
                 rows: begin..end,
             });
@@ -287,15 +291,24 @@ impl Attach<'_> {
     /// The lines of an order come from one source only: two systems number them differently. The lines of an
     /// order follow each other.
     fn one_source_an_order(&self, rows: &mut Vec<Version>, counts: &mut Attached) {
-        let before = rows.len();
-        let mut stay = Vec::with_capacity(before);
-        for lines in rows.chunk_by(|a, b| a.order == b.order && a.order != 0) {
-            let best = lines.iter().map(|l| self.rank(l)).min();
-            stay.extend(lines.iter().filter(|l| Some(self.rank(l)) == best));
+        let (before, mut begin, mut stay) = (rows.len(), 0, 0);
+        while begin < before {
+            let order = rows[begin].order;
+            let lines = rows[begin..].iter();
+            let many = lines.take_while(|l| l.order == order && order != 0).count();
+            let end = begin + many.max(1);
+            let best = rows[begin..end].iter().map(|l| self.rank(l)).min();
+            for at in begin..end {
+                if Some(self.rank(&rows[at])) == best {
+                    rows[stay] = rows[at];
+                    stay += 1;
+                }
+            }
+            begin = end;
         }
-        *rows = stay;
-        counts.superseded += (before - rows.len()) as u64;
-        counts.current -= (before - rows.len()) as u64;
+        rows.truncate(stay);
+        counts.superseded += (before - stay) as u64;
+        counts.current -= (before - stay) as u64;
     }
 
     /// The files of a group, a file a date: those that are known already, and new ones.
@@ -320,7 +333,7 @@ impl Attach<'_> {
         }
         let places: Vec<Place> = changed
             .iter()
-            .flat_map(|(_, t)| &rows[t.rows.clone()])
+            .flat_map(|(_, t)| t.of(rows))
             .map(|r| (r.file, r.at))
             .collect();
         let ends = gather::ends(gather::CHUNK, changed.iter().map(|(_, t)| t.rows.len()));
@@ -352,9 +365,10 @@ impl Attach<'_> {
     fn digest(&self, things: &[Thing], rows: &[Version]) -> String {
         let mut said = schema::curated_schema(self.entity).to_string().into_bytes();
         for thing in things {
-            said.extend_from_slice(&thing.id.to_le_bytes());
+            let rows = thing.of(rows);
+            said.extend_from_slice(&rows[0].thing.to_le_bytes());
             said.extend_from_slice(&thing.date.unwrap_or(i32::MIN).to_le_bytes());
-            for row in &rows[thing.rows.clone()] {
+            for row in rows {
                 said.extend_from_slice(&row.record.to_le_bytes());
                 said.extend_from_slice(&row.content.to_le_bytes());
                 said.extend_from_slice(&self.stamps[row.file as usize].to_le_bytes());

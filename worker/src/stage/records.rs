@@ -235,9 +235,14 @@ pub fn reduce(
         }
     };
     let mut reduced = Reduced::default();
-    let mut standing = Vec::with_capacity(versions.len());
-    for group in versions.chunk_by_mut(|a, b| a.record == b.record) {
-        if group.len() > 1 {
+    // Those that stand move to the front: there may be many, and no second list is made of them.
+    let (mut begin, mut standing) = (0, 0);
+    while begin < versions.len() {
+        let record = versions[begin].record;
+        let rest = &mut versions[begin..];
+        let many = rest.iter().take_while(|v| v.record == record).count();
+        let group = &mut rest[..many];
+        if many > 1 {
             group.sort_unstable_by_key(rank);
         }
         for pair in group.windows(2) {
@@ -249,15 +254,18 @@ pub fn reduce(
                 reduced.superseded += 1;
             }
         }
-        let Some(last) = group.last() else { continue };
+        begin += many;
+        let last = versions[begin - 1];
         if last.deleted {
             reduced.deleted += 1;
         } else {
             reduced.current += 1;
-            standing.push(*last);
+            versions[standing] = last;
+            standing += 1;
         }
     }
-    (standing, reduced)
+    versions.truncate(standing);
+    (versions, reduced)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Context,
-    clean::Active,
+    clean::{Active, Part},
     plan::Plan,
     records::{self, Version, id_column, ids_of},
 };
@@ -32,8 +32,8 @@ pub(super) const STATE: &str = "versions";
 /// Files of one group beyond which they are written anew as one.
 const PARTS: usize = 8;
 
-/// Paths of what is kept, by entity and group: `order/3`.
-pub(super) type Parts = BTreeMap<String, Vec<String>>;
+/// Files of what is kept, by entity and group: `order/3`.
+pub(super) type Parts = BTreeMap<String, Vec<Part>>;
 
 /// What the version that a run starts from has kept.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -148,25 +148,27 @@ pub(super) async fn versions(
     }
     for group in (0..share.groups).filter(|g| share.takes(*g)) {
         let name = format!("{}/{group}", entity.as_str());
-        let mut paths = kept.parts.get(&name).cloned().unwrap_or_default();
-        if paths.is_empty() && !by_group.contains_key(&group) {
+        let mut files = kept.parts.get(&name).cloned().unwrap_or_default();
+        if files.is_empty() && !by_group.contains_key(&group) {
             continue;
         }
         let versions = by_group.entry(group).or_default();
         records::in_order(versions);
-        let known = paths.clone();
+        let known = files.clone();
         let merge = known.len() >= PARTS;
+        let rows: u64 = known.iter().map(|part| part.rows).sum();
+        versions.reserve_exact(usize::try_from(rows)?);
         if !merge && !versions.is_empty() {
-            paths.push(write(context, &name, versions, &marks).await?);
+            files.push(write(context, &name, versions, &marks).await?);
         }
-        for path in &known {
-            read(context, path, &number, versions).await?;
+        for part in &known {
+            read(context, &part.path, &number, versions).await?;
         }
         records::in_order(versions);
         if merge {
-            paths = vec![write(context, &name, versions, &marks).await?];
+            files = vec![write(context, &name, versions, &marks).await?];
         }
-        parts.insert(name, paths);
+        parts.insert(name, files);
     }
     Ok(by_group)
 }
@@ -224,12 +226,7 @@ async fn read(
     Ok(())
 }
 
-async fn write(
-    context: &Context,
-    name: &str,
-    versions: &[Version],
-    marks: &[u64],
-) -> Result<String> {
+async fn write(context: &Context, name: &str, versions: &[Version], marks: &[u64]) -> Result<Part> {
     let rows = || versions.iter();
     let longs = |of: &dyn Fn(&Version) -> i64| -> ArrayRef {
         Arc::new(Int64Array::from_iter_values(rows().map(of)))
@@ -257,5 +254,8 @@ async fn write(
     let path = format!("versions/{name}-{}.parquet", uuid::Uuid::new_v4().simple());
     let none = Default::default();
     parquet::write(&context.store, &path, batch.schema(), &none, &[batch]).await?;
-    Ok(path)
+    Ok(Part {
+        path,
+        rows: versions.len() as u64,
+    })
 }

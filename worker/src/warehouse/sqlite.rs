@@ -399,8 +399,15 @@ fn swap(
         )?;
     }
     let columns = sql::columns(table);
+    // A new table is filled in the order of its key: keys in no order would touch its index all over.
+    let keys: Vec<_> = table.key.iter().map(|k| name(k)).collect();
+    let order = match keys.as_slice() {
+        [] => String::new(),
+        keys if change.anew => format!(" ORDER BY {}", keys.join(", ")),
+        _ => String::new(),
+    };
     let inserted = transaction.execute(
-        &format!("INSERT INTO main.{live} ({columns}) SELECT {columns} FROM temp.{temp}"),
+        &format!("INSERT INTO main.{live} ({columns}) SELECT {columns} FROM temp.{temp}{order}"),
         [],
     )?;
     if change.anew {
