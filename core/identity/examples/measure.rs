@@ -72,7 +72,7 @@ fn report(name: &str, set: &Labelled) -> Result<()> {
     let people = m.truth.iter().max().map_or(0, |n| n + 1);
     println!(
         "{name:<22} {:>8} {people:>7} | {:.4} {:.4} {:.4} | {:.4} {:.4} {:.4} | {:.4} | {:.4} {:.4} {:>6.3}% | {:>9} {:>6.2} {:>6.2} {:>6.2} {:>6.2} {:>7.2}",
-        m.features.len(),
+        m.matcher.features().len(),
         p.precision,
         p.recall,
         p.f1,
@@ -81,7 +81,7 @@ fn report(name: &str, set: &Labelled) -> Result<()> {
         b.f1,
         e.f1,
         m.reachable()?,
-        evaluate::blocking_recall(&m.features, &m.model, &m.truth),
+        evaluate::blocking_recall(&m.matcher, &m.truth),
         m.within_household() * 100.0,
         m.pairs,
         m.cpu[0],

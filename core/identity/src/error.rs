@@ -16,6 +16,12 @@ pub enum IdentityError {
         /// Row in its batch.
         row: usize,
     },
+    /// A customer id is not what this version writes.
+    #[error("row {row} of the aliases: a customer id is c and 32 hexadecimal characters")]
+    CustomerId {
+        /// Row in its batch.
+        row: usize,
+    },
     /// A pair or record that does not exist was named.
     #[error("no record with id {0} among the features of this run")]
     UnknownRecord(String),

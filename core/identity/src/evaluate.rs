@@ -4,8 +4,7 @@ use hashbrown::HashMap;
 use serde::Serialize;
 
 use crate::blocking;
-use crate::features::Features;
-use crate::model::Model;
+use crate::score::Matcher;
 
 /// Precision, recall and their harmonic mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -89,8 +88,8 @@ pub fn exact_clusters(predicted: &[u32], truth: &[u32]) -> Quality {
 
 /// Blocking recall: of the pairs of records that are one person, the share that any blocking rule makes.
 #[must_use]
-pub fn blocking_recall(features: &Features, model: &Model, truth: &[u32]) -> f64 {
-    blocking::recall(&model.lexicon.resolve(features), &model.hubs(), truth)
+pub fn blocking_recall(matcher: &Matcher, truth: &[u32]) -> f64 {
+    blocking::recall(&matcher.features, &matcher.hubs, truth)
 }
 
 #[cfg(test)]

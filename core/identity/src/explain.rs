@@ -5,9 +5,8 @@ use serde::Serialize;
 use crate::blocking::{Blocking, RULES};
 use crate::compare::COMPARISON;
 use crate::error::IdentityError;
-use crate::features::Features;
 use crate::model::Model;
-use crate::score::{Scorer, probability};
+use crate::score::{Matcher, probability};
 
 /// Why two records have their probability. Weights are bits (log2).
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,33 +46,33 @@ pub struct Part {
     pub frequency: f64,
 }
 
-/// Explains a pair of record ids.
+/// Explains a pair of record ids. `model` is the one of the matcher.
 ///
 /// # Errors
 /// When a record is not among the features.
 pub fn explain(
-    features: &Features,
+    matcher: &Matcher,
     model: &Model,
     left: &str,
     right: &str,
 ) -> Result<Explanation, IdentityError> {
     let index = |id: &str| {
-        features
+        matcher
+            .features
             .index_of(id)
             .ok_or_else(|| IdentityError::UnknownRecord(id.to_owned()))
     };
     let (a, b) = (index(left)?, index(right)?);
-    let features = &*model.lexicon.resolve(features);
-    let scorer = Scorer::new(features, model);
-    let levels = scorer.levels(a.min(b), a.max(b));
-    let parts = scorer.parts(a, b, &levels);
+    let rows = (matcher.row(a), matcher.row(b));
+    let levels = matcher.levels(a.min(b), a.max(b));
+    let parts = matcher.parts(rows.0, rows.1, &levels);
     let comparisons: Vec<Part> = levels
         .iter()
         .enumerate()
         .filter(|(c, level)| **level != 0 && model.comparisons[*c].used)
         .map(|(c, level)| {
             let stored = &model.comparisons[c].levels[usize::from(*level) - 1];
-            let bits = scorer.bits(a, b, c, *level);
+            let bits = matcher.bits(rows.0, rows.1, c, *level);
             let weight = (stored.m / stored.u).log2();
             Part {
                 comparison: COMPARISON[c].name,
@@ -93,11 +92,10 @@ pub fn explain(
             .iter()
             .map(|p| p.weight + p.frequency)
             .sum::<f64>();
-    let hubs = model.hubs();
     Ok(Explanation {
         left: left.to_owned(),
         right: right.to_owned(),
-        rule: Blocking::new(features, &hubs)
+        rule: Blocking::new(&matcher.features, &matcher.hubs)
             .first_rule(a, b)
             .map(|r| RULES[r].name),
         prior,

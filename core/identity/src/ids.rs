@@ -3,279 +3,196 @@
 //! told in events to be appended, and old ids stay resolvable as aliases.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::str::FromStr;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use hashbrown::{HashMap, HashSet};
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::error::IdentityError;
-use crate::features::{Features, parse_id};
+use crate::features::parse_id;
+use crate::registry::{Customer, Registry};
 
-/// Which record belonged to which customer, and what became of ids that are gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Registry {
-    /// Customer id by record.
-    pub(crate) records: BTreeMap<u128, Arc<str>>,
-    /// Order in which customers were created.
-    pub(crate) created: BTreeMap<Arc<str>, u64>,
-    /// Id to use instead of one that is gone.
-    pub aliases: BTreeMap<String, String>,
+macro_rules! id {
+    ($name:ident, $letter:literal, $what:literal) => {
+        #[doc = $what]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u128);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{:032x}"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ();
+
+            fn from_str(text: &str) -> Result<Self, ()> {
+                let digits = text.strip_prefix($letter).ok_or(())?;
+                parse_id(digits).map(Self).ok_or(())
+            }
+        }
+    };
+}
+
+id!(
+    CustomerId,
+    'c',
+    "Id of a customer: `c` and 32 hexadecimal characters."
+);
+id!(
+    HouseholdId,
+    'h',
+    "Id of a household: `h` and 32 hexadecimal characters."
+);
+
+impl HouseholdId {
+    /// The id of the household that a customer is the first of.
+    pub(crate) fn of(first: CustomerId) -> Self {
+        Self(xxh3_128(first.to_string().as_bytes()))
+    }
 }
 
 /// Something that happened to a customer id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdEvent {
     /// A customer that was not there before.
     Created {
         /// Its id.
-        id: String,
+        id: CustomerId,
     },
     /// An id is gone; its records are now with another.
     Merged {
         /// The id that is gone; from now an alias.
-        old: String,
+        old: CustomerId,
         /// The id to use.
-        new: String,
+        new: CustomerId,
     },
     /// Some records of a customer are now another customer.
     Split {
         /// The customer that was split.
-        old: String,
+        old: CustomerId,
         /// The customer that left it.
-        new: String,
+        new: CustomerId,
     },
     /// An id that had been merged away stands again.
     Unmerged {
         /// The id that is back.
-        id: String,
+        id: CustomerId,
         /// The id that had stood for it.
-        from: String,
+        from: CustomerId,
     },
     /// The last record of a customer was deleted.
     Removed {
         /// The id.
-        id: String,
+        id: CustomerId,
     },
 }
 
-impl Registry {
-    /// Customer of a record.
-    #[must_use]
-    pub fn customer(&self, record_id: &str) -> Option<&str> {
-        self.records.get(&parse_id(record_id)?).map(|c| &**c)
-    }
-
-    /// The id that stands for an id today, through any number of merges.
-    #[must_use]
-    pub fn resolve<'a>(&'a self, id: &'a str) -> &'a str {
-        let mut current = id;
-        for _ in 0..self.aliases.len() {
-            match self.aliases.get(current) {
-                Some(next) => current = next,
-                None => break,
-            }
-        }
-        current
-    }
-
-    /// As two batches: `record_id`, `customer_id`, `created`; and `old`, `new` of the aliases.
-    ///
-    /// # Errors
-    /// Only when Arrow refuses a batch.
-    pub fn to_batches(&self) -> Result<[RecordBatch; 2], IdentityError> {
-        let text = |it: &mut dyn Iterator<Item = &str>| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(it))
-        };
-        let ids: Vec<String> = self.records.keys().map(|id| format!("{id:032x}")).collect();
-        let records = RecordBatch::try_from_iter([
-            ("record_id", text(&mut ids.iter().map(String::as_str))),
-            (
-                "customer_id",
-                text(&mut self.records.values().map(|c| &**c)),
-            ),
-            (
-                "created",
-                Arc::new(UInt64Array::from_iter_values(
-                    self.records
-                        .values()
-                        .map(|c| self.created.get(c).copied().unwrap_or(0)),
-                )) as ArrayRef,
-            ),
-        ])?;
-        let aliases = RecordBatch::try_from_iter([
-            ("old", text(&mut self.aliases.keys().map(String::as_str))),
-            ("new", text(&mut self.aliases.values().map(String::as_str))),
-        ])?;
-        Ok([records, aliases])
-    }
-
-    /// From batches of [`Registry::to_batches`]: those of records, and those of aliases.
-    ///
-    /// # Errors
-    /// When a column is absent or malformed.
-    pub fn from_batches(
-        records: &[RecordBatch],
-        aliases: &[RecordBatch],
-    ) -> Result<Self, IdentityError> {
-        fn column<'a, T: 'static>(
-            batch: &'a RecordBatch,
-            name: &'static str,
-        ) -> Result<&'a T, IdentityError> {
-            batch
-                .column_by_name(name)
-                .and_then(|c| c.as_any().downcast_ref())
-                .ok_or(IdentityError::MissingColumn(name))
-        }
-        let mut out = Self::default();
-        for batch in records {
-            let (record, customer) = (
-                column::<StringArray>(batch, "record_id")?,
-                column::<StringArray>(batch, "customer_id")?,
-            );
-            let created = column::<UInt64Array>(batch, "created")?;
-            for row in 0..batch.num_rows() {
-                let id = parse_id(record.value(row)).ok_or(IdentityError::RecordId { row })?;
-                let name: Arc<str> = match out.created.get_key_value(customer.value(row)) {
-                    Some((known, _)) => known.clone(),
-                    None => customer.value(row).into(),
-                };
-                out.created.insert(name.clone(), created.value(row));
-                out.records.insert(id, name);
-            }
-        }
-        for batch in aliases {
-            let (old, new) = (
-                column::<StringArray>(batch, "old")?,
-                column::<StringArray>(batch, "new")?,
-            );
-            out.aliases.extend(
-                (0..batch.num_rows()).map(|r| (old.value(r).to_owned(), new.value(r).to_owned())),
-            );
-        }
-        Ok(out)
-    }
-}
-
-fn fresh(record: u128, taken: &HashSet<Arc<str>>) -> Arc<str> {
+fn fresh(record: u128, taken: impl Fn(CustomerId) -> bool) -> CustomerId {
     let mut salt = 0u8;
     loop {
         let mut bytes = record.to_be_bytes().to_vec();
         if salt > 0 {
             bytes.push(salt);
         }
-        let id: Arc<str> = format!("c{:032x}", xxh3_128(&bytes)).into();
-        if !taken.contains(&id) || salt == u8::MAX {
+        let id = CustomerId(xxh3_128(&bytes));
+        if !taken(id) || salt == u8::MAX {
             return id;
         }
         salt += 1;
     }
 }
 
-/// Gives every customer its id. Customers are numbered by their smallest record.
-pub(crate) fn assign(
-    features: &Features,
-    customer: &[u32],
-    previous: Option<&Registry>,
-) -> (Vec<String>, Registry, Vec<IdEvent>) {
-    let empty = Registry::default();
-    let previous = previous.unwrap_or(&empty);
+/// What became of the ids.
+pub(crate) struct Assigned {
+    /// By customer.
+    pub(crate) customers: Vec<Customer>,
+    pub(crate) aliases: BTreeMap<CustomerId, CustomerId>,
+    pub(crate) events: Vec<IdEvent>,
+}
+
+/// Gives every customer its id. Records are ordered by id, and customers numbered by their smallest record.
+pub(crate) fn assign(records: &[u128], customer: &[u32], previous: &Registry) -> Assigned {
     let customers = customer.iter().max().map_or(0, |m| *m as usize + 1);
-    let mut overlap: HashMap<(u32, &Arc<str>), u64> = HashMap::new();
+    // What a customer shares with one of before, by number. Nearly always that is all there is to say.
+    let mut overlap: HashMap<(u32, u32), u64> = HashMap::new();
     let mut first = vec![u128::MAX; customers];
-    for (id, c) in features.ids.iter().zip(customer) {
-        first[*c as usize] = first[*c as usize].min(*id);
-        if let Some(old) = previous.records.get(id) {
+    let mut before = previous.walk();
+    for (record, c) in records.iter().zip(customer) {
+        first[*c as usize] = first[*c as usize].min(*record);
+        if let Some(old) = before.customer_of(*record) {
             *overlap.entry((*c, old)).or_default() += 1;
         }
     }
-    let age = |id: &Arc<str>| previous.created.get(id).copied().unwrap_or(u64::MAX);
-    let mut claims: Vec<(u32, &Arc<str>, u64)> =
-        overlap.into_iter().map(|((c, id), n)| (c, id, n)).collect();
-    claims.sort_unstable_by_key(|(c, id, n)| (std::cmp::Reverse(*n), age(id), (*id).clone(), *c));
-    let mut given: Vec<Option<Arc<str>>> = vec![None; customers];
-    let mut taken: HashSet<Arc<str>> = HashSet::new();
-    for (c, id, _) in &claims {
-        if given[*c as usize].is_none() && taken.insert((*id).clone()) {
-            given[*c as usize] = Some((*id).clone());
+    let old = |number: u32| &previous.customers[number as usize];
+    let mut claims: Vec<(u32, u32, u64)> =
+        overlap.into_iter().map(|((c, o), n)| (c, o, n)).collect();
+    claims
+        .sort_unstable_by_key(|(c, o, n)| (std::cmp::Reverse(*n), old(*o).created, old(*o).id, *c));
+    let mut given: Vec<Option<Customer>> = vec![None; customers];
+    let mut kept = vec![false; previous.customers.len()];
+    let mut from: HashMap<u32, u32> = HashMap::new();
+    for (c, o, _) in &claims {
+        from.entry(*c).or_insert(*o);
+        if given[*c as usize].is_none() && !kept[*o as usize] {
+            kept[*o as usize] = true;
+            given[*c as usize] = Some(*old(*o));
         }
     }
-    taken.extend(previous.created.keys().cloned());
-    let mut registry = Registry {
-        aliases: previous.aliases.clone(),
-        ..Registry::default()
-    };
-    let mut next = previous.created.values().max().map_or(0, |n| n + 1);
+    let mut aliases = previous.aliases.clone();
+    let next = previous.customers.iter().map(|c| c.created + 1);
+    let next = next.max().unwrap_or(0);
     let mut events = Vec::new();
-    let mut from: HashMap<u32, &Arc<str>> = HashMap::new();
-    for (c, id, _) in &claims {
-        from.entry(*c).or_insert(id);
-    }
-    for (c, slot) in given.iter_mut().enumerate() {
-        if slot.is_some() {
-            continue;
-        }
-        let id = fresh(first[c], &taken);
-        taken.insert(id.clone());
-        let name = id.to_string();
-        events.push(
-            match (registry.aliases.remove(&name), from.get(&(c as u32))) {
-                (Some(stood), _) => IdEvent::Unmerged {
-                    id: name,
-                    from: stood,
-                },
-                (None, Some(old)) => IdEvent::Split {
-                    old: old.to_string(),
-                    new: name,
-                },
-                (None, None) => IdEvent::Created { id: name },
+    let mut known: Option<HashSet<CustomerId>> = None;
+    let without = given.iter_mut().enumerate().filter(|g| g.1.is_none());
+    for (created, (c, slot)) in (next..).zip(without) {
+        let known = known.get_or_insert_with(|| previous.customers.iter().map(|c| c.id).collect());
+        let id = fresh(first[c], |id| known.contains(&id));
+        known.insert(id);
+        events.push(match (aliases.remove(&id), from.get(&(c as u32))) {
+            (Some(from), _) => IdEvent::Unmerged { id, from },
+            (None, Some(o)) => IdEvent::Split {
+                old: old(*o).id,
+                new: id,
             },
-        );
-        registry.created.insert(id.clone(), next);
-        next += 1;
-        *slot = Some(id);
+            (None, None) => IdEvent::Created { id },
+        });
+        *slot = Some(Customer {
+            id,
+            created,
+            household: None,
+        });
     }
-    let ids: Vec<Arc<str>> = given.into_iter().flatten().collect();
-    for (record, c) in features.ids.iter().zip(customer) {
-        registry.records.insert(*record, ids[*c as usize].clone());
-    }
-    for id in &ids {
-        registry
-            .created
-            .entry(id.clone())
-            .or_insert_with(|| age(id));
-    }
-    let mut heirs: BTreeMap<&Arc<str>, (u64, u32)> = BTreeMap::new();
-    for (c, id, n) in &claims {
-        let heir = heirs.entry(id).or_insert((*n, *c));
+    let customers: Vec<Customer> = given.into_iter().flatten().collect();
+    let mut gone: Vec<u32> = (0..)
+        .zip(&kept)
+        .filter(|(_, kept)| !**kept)
+        .map(|(o, _)| o)
+        .collect();
+    gone.sort_unstable_by_key(|o| old(*o).id);
+    // Of an id that is gone, the customer that has most of its records.
+    let mut heirs: HashMap<u32, (u64, u32)> = HashMap::new();
+    for (c, o, n) in claims.iter().filter(|(_, o, _)| !kept[*o as usize]) {
+        let heir = heirs.entry(*o).or_insert((*n, *c));
         if *n > heir.0 {
             *heir = (*n, *c);
         }
     }
-    for old in previous
-        .created
-        .keys()
-        .filter(|id| !registry.created.contains_key(*id))
-    {
-        events.push(match heirs.get(old) {
+    for o in gone {
+        let old = old(o).id;
+        events.push(match heirs.get(&o) {
             Some((_, c)) => {
-                let new = ids[*c as usize].to_string();
-                registry.aliases.insert(old.to_string(), new.clone());
-                IdEvent::Merged {
-                    old: old.to_string(),
-                    new,
-                }
+                let new = customers[*c as usize].id;
+                aliases.insert(old, new);
+                IdEvent::Merged { old, new }
             }
-            None => IdEvent::Removed {
-                id: old.to_string(),
-            },
+            None => IdEvent::Removed { id: old },
         });
     }
-    (
-        ids.iter().map(ToString::to_string).collect(),
-        registry,
+    Assigned {
+        customers,
+        aliases,
         events,
-    )
+    }
 }

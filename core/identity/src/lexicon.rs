@@ -5,10 +5,11 @@
 //! It is learnt once, when the model is trained, and is pinned with the model: a record means the same
 //! whatever records come after it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -95,8 +96,9 @@ impl Lexicon {
         Self { names }
     }
 
-    /// The features with names split and read. Records that need neither stay as they are.
-    pub(crate) fn resolve<'a>(&self, features: &'a Features) -> Cow<'a, Features> {
+    /// The features with names split and read. Records that need neither stay as they are; doing it again
+    /// changes nothing.
+    pub(crate) fn resolve(&self, mut features: Features) -> Features {
         let known: HashMap<u64, &Name> = self
             .names
             .iter()
@@ -125,32 +127,31 @@ impl Lexicon {
             .chain(texts.iter().filter_map(|t| fold::reading(t)))
             .collect();
         if parted.is_empty() && readings.is_empty() {
-            return Cow::Borrowed(features);
+            return features;
         }
-        let mut out = features.clone();
-        let text_codes = out.dicts[col::GIVEN].extend(texts, col::GIVEN);
-        let reading_codes = out.dicts[col::GIVEN_READING].extend(readings, col::GIVEN_READING);
-        let dicts = &out.dicts;
+        let text_codes = Arc::make_mut(&mut features.dicts[col::GIVEN]).extend(texts, col::GIVEN);
+        let reading_codes = Arc::make_mut(&mut features.dicts[col::GIVEN_READING])
+            .extend(readings, col::GIVEN_READING);
+        let (texts, readings) = (
+            &features.dicts[col::GIVEN],
+            &features.dicts[col::GIVEN_READING],
+        );
+        let code = |r: &str| {
+            let new = reading_codes.get(r).copied();
+            new.unwrap_or_else(|| readings.code(r))
+        };
         // Readings of each text by role, and the one that its letters tell.
-        let read: Vec<([u32; 2], u32)> = dicts[col::GIVEN]
-            .values
-            .iter()
-            .zip(&dicts[col::GIVEN].hash)
-            .map(|(text, hash)| {
-                let code = |r: &str| {
-                    reading_codes
-                        .get(r)
-                        .copied()
-                        .unwrap_or_else(|| features.dicts[col::GIVEN_READING].code(r))
-                };
-                let own = fold::reading(text).map_or(0, |r| code(&r));
-                let learnt = known.get(hash).map_or([0, 0], |n| {
+        let read: Vec<([u32; 2], u32)> = (0..texts.values.len())
+            .into_par_iter()
+            .map(|n| {
+                let own = fold::reading(&texts.values[n]).map_or(0, |r| code(&r));
+                let learnt = known.get(&texts.hash[n]).map_or([0, 0], |n| {
                     [&n.given_reading, &n.family_reading].map(|r| r.as_deref().map_or(0, code))
                 });
                 (learnt.map(|l| if l == 0 { own } else { l }), own)
             })
             .collect();
-        for row in &mut out.rows {
+        features.rows.par_iter_mut().for_each(|row| {
             if row[col::GIVEN] == 0
                 && let Some((family, given)) = parted.get(&row[col::FAMILY])
             {
@@ -170,8 +171,8 @@ impl Lexicon {
                     row[reading] = found[role];
                 }
             }
-        }
-        Cow::Owned(out)
+        });
+        features
     }
 }
 

@@ -1,11 +1,14 @@
 //! Which records are one customer.
 //!
-//! The line is [`Features::build`] → [`train`] → [`match_shard`] → [`link`], then [`survivorship`] for golden
+//! The line is [`Features::build`] → [`train`] → [`Matcher::shard`] → [`link`], then [`survivorship`] for golden
 //! records. No function here does I/O: all take columns and give columns, so that a stage can keep what it
 //! likes. Everything is deterministic, whatever the order of records, the number of shards or of threads.
 
+mod affected;
 mod blocking;
+mod bound;
 mod compare;
+mod edge;
 mod error;
 pub mod evaluate;
 mod explain;
@@ -14,29 +17,38 @@ mod fold;
 mod frequency;
 mod guard;
 mod household;
+mod identifiers;
 mod ids;
 mod lexicon;
 mod link;
+mod matching;
 mod model;
 mod policy;
 mod preview;
+mod registry;
 mod repair;
 mod score;
 pub mod survivorship;
 mod train;
 
+pub use affected::Change;
 pub use blocking::KEY_SLOTS;
 pub use compare::{COMPARISON, COMPARISONS, Comparison, LEVELS, Levels};
+pub use edge::{
+    Edge, Edges, EdgesReader, IDENTIFIER_RULE, PIN_RULE, edges_to_batches, rule_name,
+    voids_to_batch,
+};
 pub use error::IdentityError;
 pub use explain::{Explanation, Part, explain};
 pub use features::{Features, FeaturesBuilder, RecordSet};
 pub use guard::Guard;
 pub use household::{Households, household_of};
-pub use ids::{IdEvent, Registry};
+pub use ids::{CustomerId, HouseholdId, IdEvent};
 pub use lexicon::{Lexicon, Name};
-pub use link::{Linked, link};
+pub use link::{Linked, link, relink};
 pub use model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};
 pub use policy::{Decision, Identifier, Pin, Policy, Survivor};
 pub use preview::Preview;
-pub use score::{Edge, Edges, IDENTIFIER_RULE, PIN_RULE, match_shard, rule_name};
+pub use registry::{Customer, Registry, RegistryReader, Row as RegistryRow};
+pub use score::Matcher;
 pub use train::train;

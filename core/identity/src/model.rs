@@ -12,7 +12,7 @@ use crate::error::IdentityError;
 use crate::lexicon::Lexicon;
 
 /// Format of the model that this version reads and writes.
-pub const MODEL_FORMAT: u32 = 2;
+pub const MODEL_FORMAT: u32 = 3;
 
 /// A trained model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,14 +74,29 @@ pub struct RuleStats {
     pub blocks: u64,
     /// Records of the largest block.
     pub largest: u64,
-    /// Pairs, after refinement; a pair counts in every rule that makes it.
+    /// Pairs at most, after refinement; a pair counts in every rule that makes it.
     pub pairs: u64,
     /// Pairs of one person, as expected, that this rule makes and none before it.
     pub matches: f64,
     /// Whether it is left out: it makes many pairs for the matches that it alone would find.
     pub idle: bool,
-    /// Keys of blocks that are refined.
+    /// Keys of the blocks that are refined, and of their parts that are refined once more.
     pub hubs: Vec<u32>,
+}
+
+impl RuleStats {
+    /// Of a rule that has made nothing yet.
+    pub(crate) fn of(rule: &str) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            blocks: 0,
+            largest: 0,
+            pairs: 0,
+            matches: 0.0,
+            idle: false,
+            hubs: Vec::new(),
+        }
+    }
 }
 
 /// Something to know about a parameter.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{features::Features, guard::Guard, ids::Registry, link::Linked};
+use crate::{guard::Guard, ids::CustomerId, link::Linked, registry::Registry};
 
 /// The difference between the customers that stand and those that would. Everything is named by ids, never
 /// by a value. Ids are those that a run would give: the largest overlap keeps its id.
@@ -34,29 +34,32 @@ pub struct Preview {
 impl Preview {
     /// Compares what stands with what would.
     #[must_use]
-    pub fn of(before: &Registry, features: &Features, after: &Linked) -> Self {
+    pub fn of(before: &Registry, after: &Linked) -> Self {
         // Of records that stand on both sides: who was with whom, and who would be.
-        let mut now: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        let mut then: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut now: BTreeMap<CustomerId, BTreeSet<CustomerId>> = BTreeMap::new();
+        let mut then: BTreeMap<CustomerId, BTreeSet<CustomerId>> = BTreeMap::new();
         let (mut records, mut moved) = (0, 0);
-        for (record, customer) in features.ids.iter().zip(&after.customer) {
-            let Some(old) = before.records.get(record) else {
+        let mut stood = before.walk();
+        let registry = &after.registry;
+        for (record, customer) in registry.records.iter().zip(&registry.customer) {
+            let Some(old) = stood.customer_of(*record) else {
                 continue;
             };
-            let new = after.customer_ids[*customer as usize].as_str();
+            let old = before.customers[old as usize].id;
+            let new = registry.customers[*customer as usize].id;
             records += 1;
-            moved += u64::from(**old != *new);
+            moved += u64::from(old != new);
             now.entry(old).or_default().insert(new);
             then.entry(new).or_default().insert(old);
         }
-        let several = |of: &BTreeMap<&str, BTreeSet<&str>>| {
+        let several = |of: &BTreeMap<CustomerId, BTreeSet<CustomerId>>| {
             let several = of.iter().filter(|(_, others)| others.len() > 1);
-            let owned = |others: &BTreeSet<&str>| others.iter().map(ToString::to_string).collect();
+            let text = |ids: &BTreeSet<CustomerId>| ids.iter().map(ToString::to_string).collect();
             several
-                .map(|(id, others)| ((*id).to_owned(), owned(others)))
+                .map(|(id, others)| (id.to_string(), text(others)))
                 .collect()
         };
-        let alone = |of: &BTreeMap<&str, BTreeSet<&str>>, id: &str| {
+        let alone = |of: &BTreeMap<CustomerId, BTreeSet<CustomerId>>, id: &CustomerId| {
             of.get(id).is_some_and(|others| others.len() == 1)
         };
         let unchanged = now.values().filter(|new| {
@@ -85,47 +88,45 @@ impl Preview {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::registry::Customer;
 
-    fn registry(customers: &[&str]) -> Registry {
-        let records = (0..).zip(customers.iter().map(|c| Arc::from(*c)));
+    fn id(number: u128) -> String {
+        CustomerId(number).to_string()
+    }
+
+    /// Records from 0 with their customers.
+    fn registry(customer: &[u128]) -> Registry {
+        let customers = customer.iter().map(|id| Customer {
+            id: CustomerId(*id),
+            created: 0,
+            household: None,
+        });
         Registry {
-            records: records.collect(),
+            records: (0..customer.len() as u128).collect(),
+            customer: (0..customer.len() as u32).collect(),
+            customers: customers.collect(),
             ..Registry::default()
         }
     }
 
-    fn features(records: u128) -> Features {
-        Features {
-            ids: (0..records).collect(),
-            ..Features::default()
-        }
-    }
-
-    fn linked(customer: &[u32], ids: &[&str]) -> Linked {
+    fn linked(customer: &[u128]) -> Linked {
         Linked {
-            customer: customer.to_vec(),
-            customer_ids: ids.iter().map(ToString::to_string).collect(),
+            registry: registry(customer),
             ..Linked::default()
         }
     }
 
     #[test]
     fn merges_and_splits_are_told_apart() {
-        let before = registry(&["a", "a", "b", "c", "c", "d"]);
-        // a and b become one, c two, d stays, and a record comes that stands nowhere yet.
-        let after = linked(&[0, 0, 0, 1, 2, 3, 4], &["a", "c", "e", "d", "f"]);
-        let preview = Preview::of(&before, &features(7), &after);
+        let before = registry(&[1, 1, 2, 3, 3, 4]);
+        // 1 and 2 become one, 3 two, 4 stays, and a record comes that stands nowhere yet.
+        let preview = Preview::of(&before, &linked(&[1, 1, 1, 3, 5, 4, 6]));
         assert_eq!(
             preview.merged,
-            BTreeMap::from([("a".into(), vec!["a".into(), "b".into()])])
+            BTreeMap::from([(id(1), vec![id(1), id(2)])])
         );
-        assert_eq!(
-            preview.split,
-            BTreeMap::from([("c".into(), vec!["c".into(), "e".into()])])
-        );
+        assert_eq!(preview.split, BTreeMap::from([(id(3), vec![id(3), id(5)])]));
         assert_eq!((preview.customers_before, preview.customers_after), (4, 4));
         assert_eq!(
             (preview.records, preview.moved, preview.unchanged),
@@ -135,8 +136,8 @@ mod tests {
 
     #[test]
     fn nothing_differs_from_itself() {
-        let before = registry(&["a", "b", "b"]);
-        let preview = Preview::of(&before, &features(3), &linked(&[0, 1, 1], &["a", "b"]));
+        let before = registry(&[1, 2, 2]);
+        let preview = Preview::of(&before, &linked(&[1, 2, 2]));
         assert!(!preview.differs());
         assert_eq!((preview.unchanged, preview.moved), (2, 0));
     }

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
 use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
+use crate::edge::{Edge, IDENTIFIER_RULE, PIN_RULE};
 use crate::features::col;
 use crate::guard::{Guard, differ};
-use crate::link::{Pins, identifier_columns};
+use crate::identifiers::identifier_columns;
+use crate::link::Pins;
 use crate::policy::Policy;
-use crate::score::{Edge, IDENTIFIER_RULE, PIN_RULE, Parts, Scorer};
+use crate::score::{Matcher, Parts};
 
 /// Union-find with path halving; the root of a set is its smallest member.
 pub(crate) struct Forest(Vec<u32>);
@@ -39,23 +42,20 @@ impl Forest {
     }
 }
 
-/// The root of each record's cluster.
+/// The clusters of some records, a tree each.
 pub(crate) fn partition(
-    scorer: &Scorer<'_>,
+    matcher: &Matcher,
+    records: &[u32],
     accepted: &[Edge],
     weak: Vec<Edge>,
     pins: &Pins,
     policy: &Policy,
     guards: &mut BTreeMap<Guard, u64>,
-) -> Vec<u32> {
-    let n = scorer.features.len();
+) -> Forest {
+    let n = matcher.features.len();
     let mut forest = Forest::new(n);
     for e in accepted {
         forest.union(e.left, e.right);
-    }
-    let mut by_root: BTreeMap<u32, Vec<Edge>> = BTreeMap::new();
-    for e in accepted {
-        by_root.entry(forest.find(e.left)).or_default().push(*e);
     }
     let mut never: HashSet<u32> = HashSet::new();
     for (a, b) in &pins.never {
@@ -64,34 +64,41 @@ pub(crate) fn partition(
             never.insert(root);
         }
     }
+    let mut by_root: Vec<(u32, u32)> = (0..)
+        .zip(accepted)
+        .map(|(at, e)| (forest.find(e.left), at))
+        .collect();
+    drop(forest);
+    by_root.par_sort_unstable();
+    let repair = Repair {
+        matcher,
+        pins,
+        policy,
+    };
+    let components: Vec<&[(u32, u32)]> = by_root.chunk_by(|a, b| a.0 == b.0).collect();
+    let suspects: Vec<bool> = components
+        .par_iter()
+        .map(|component| {
+            let edges: Vec<&Edge> = component.iter().map(|e| &accepted[e.1 as usize]).collect();
+            let mut members: Vec<u32> = edges.iter().flat_map(|e| [e.left, e.right]).collect();
+            members.sort_unstable();
+            members.dedup();
+            never.contains(&component[0].0) || suspect(matcher, &members, &edges, policy)
+        })
+        .collect();
     let mut result = Forest::new(n);
-    for (root, edges) in by_root {
-        let mut members: Vec<u32> = edges.iter().flat_map(|e| [e.left, e.right]).collect();
-        members.sort_unstable();
-        members.dedup();
-        if never.contains(&root) || suspect(scorer, &members, &edges, policy) {
-            Repair {
-                scorer,
-                pins,
-                policy,
-            }
-            .run(edges, &mut result, guards);
+    for (component, suspect) in components.iter().zip(suspects) {
+        let edges = component.iter().map(|e| accepted[e.1 as usize]);
+        if suspect {
+            repair.run(edges.collect(), &mut result, guards);
         } else {
             for e in edges {
                 result.union(e.left, e.right);
             }
         }
     }
-    reconsider(
-        &Repair {
-            scorer,
-            pins,
-            policy,
-        },
-        weak,
-        &mut result,
-    );
-    result.roots()
+    reconsider(&repair, records, weak, &mut result);
+    result
 }
 
 fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
@@ -102,14 +109,16 @@ fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
 
 /// Pairs that alone were not enough: the records around them may decide. They join clusters whose whole
 /// evidence reaches the match probability.
-fn reconsider(repair: &Repair<'_>, mut weak: Vec<Edge>, result: &mut Forest) {
+fn reconsider(repair: &Repair<'_>, records: &[u32], mut weak: Vec<Edge>, result: &mut Forest) {
     let p = repair.policy.match_probability.clamp(0.5, 0.999_999);
     let at_least = (p / (1.0 - p)).log2() as f32;
     weak.sort_by(strongest_first);
-    let n = repair.scorer.features.len() as u32;
-    let mut parts: HashMap<u32, Vec<u32>> = HashMap::new();
-    for i in 0..n {
-        parts.entry(result.find(i)).or_default().push(i);
+    let ends = weak.iter().flat_map(|e| [e.left, e.right]);
+    let mut parts: HashMap<u32, Vec<u32>> = ends.map(|r| (result.find(r), Vec::new())).collect();
+    for record in records {
+        if let Some(part) = parts.get_mut(&result.find(*record)) {
+            part.push(*record);
+        }
     }
     for e in weak {
         let (a, b) = (result.find(e.left), result.find(e.right));
@@ -125,7 +134,7 @@ fn reconsider(repair: &Repair<'_>, mut weak: Vec<Edge>, result: &mut Forest) {
     }
 }
 
-fn suspect(scorer: &Scorer<'_>, members: &[u32], edges: &[Edge], policy: &Policy) -> bool {
+fn suspect(matcher: &Matcher, members: &[u32], edges: &[&Edge], policy: &Policy) -> bool {
     let k = members.len();
     let bridged = policy.cut_bridges && edges.len() < k * (k - 1) / 2;
     let conflict = edges
@@ -134,18 +143,18 @@ fn suspect(scorer: &Scorer<'_>, members: &[u32], edges: &[Edge], policy: &Policy
     bridged
         || conflict
         || k > policy.max_cluster_size as usize
-        || over_limit(scorer, members, policy)
+        || over_limit(matcher, members, policy)
 }
 
 /// Whether records together have more values of an identifier than one customer may have.
-fn over_limit(scorer: &Scorer<'_>, members: &[u32], policy: &Policy) -> bool {
+fn over_limit(matcher: &Matcher, members: &[u32], policy: &Policy) -> bool {
     policy.identifiers.iter().any(|identifier| {
         let mut values: Vec<u32> = identifier_columns(&identifier.field)
             .into_iter()
             .flat_map(|c| {
                 members
                     .iter()
-                    .map(move |m| scorer.features.rows[*m as usize][c])
+                    .map(move |m| matcher.features.rows[*m as usize][c])
             })
             .filter(|v| *v != 0)
             .collect();
@@ -156,7 +165,7 @@ fn over_limit(scorer: &Scorer<'_>, members: &[u32], policy: &Policy) -> bool {
 }
 
 struct Repair<'a> {
-    scorer: &'a Scorer<'a>,
+    matcher: &'a Matcher,
     pins: &'a Pins,
     policy: &'a Policy,
 }
@@ -206,10 +215,10 @@ impl Repair<'_> {
             return Some(Guard::Pin);
         }
         let all: Vec<u32> = a.iter().chain(b).copied().collect();
-        if over_limit(self.scorer, &all, self.policy) {
+        if over_limit(self.matcher, &all, self.policy) {
             return Some(Guard::IdentifierLimit);
         }
-        let evidence = Evidence::between(self.scorer, a, b, self.policy.birth_date_conflict);
+        let evidence = Evidence::between(self.matcher, a, b, self.policy.birth_date_conflict);
         let large = all.len() > self.policy.max_cluster_size as usize;
         let mut weight = evidence.weight;
         if evidence.identifier {
@@ -246,7 +255,7 @@ struct Evidence {
 }
 
 impl Evidence {
-    fn between(scorer: &Scorer<'_>, a: &[u32], b: &[u32], birth_date_conflict: bool) -> Self {
+    fn between(matcher: &Matcher, a: &[u32], b: &[u32], birth_date_conflict: bool) -> Self {
         /// Members of a cluster that speak for it.
         const VOICES: usize = 12;
         let mut sums = [(Parts::default(), 0.0f32); COMPARISONS];
@@ -256,10 +265,10 @@ impl Evidence {
         for x in a.iter().take(VOICES) {
             for y in b.iter().take(VOICES) {
                 let (x, y) = (*x.min(y), *x.max(y));
-                let levels = scorer.levels(x, y);
+                let levels = matcher.levels(x, y);
                 let (rx, ry) = (
-                    &scorer.features.rows[x as usize],
-                    &scorer.features.rows[y as usize],
+                    &matcher.features.rows[x as usize],
+                    &matcher.features.rows[y as usize],
                 );
                 identifier |= [col::LOYALTY, col::APP_USER, col::EXTERNAL]
                     .into_iter()
@@ -273,7 +282,7 @@ impl Evidence {
                     conflicts += f32::from(u8::from(birth_date_conflict && levels[BIRTH] >= 4));
                 }
                 for (c, level) in levels.iter().enumerate().filter(|l| *l.1 != 0) {
-                    let parts = scorer.bits(x, y, c, *level);
+                    let parts = matcher.bits(rx, ry, c, *level);
                     let (sum, n) = &mut sums[c];
                     if !CONTACTS.contains(&c) {
                         *sum += parts;
@@ -286,7 +295,7 @@ impl Evidence {
                 }
             }
         }
-        let mut total = scorer.prior;
+        let mut total = matcher.prior;
         for (sum, n) in sums.into_iter().filter(|s| s.1 > 0.0) {
             total += sum * (1.0 / n);
         }
@@ -294,7 +303,7 @@ impl Evidence {
         let ages = conflicts > born / 2.0;
         Self {
             weight: total.weight()
-                - scorer.birth_conflict * conflicts / born.max(1.0)
+                - matcher.birth_conflict * conflicts / born.max(1.0)
                 - if business { 30.0 } else { 0.0 },
             identifier,
             twins: twins > 0.0,

@@ -37,7 +37,7 @@ fn febrl_3() -> Result<()> {
     let m = Measured::of(&common::load_febrl(&[&file], "au")?, 1)?;
     let p = m.pairwise();
     assert!(p.f1 >= 0.997 && p.precision >= 0.999, "pairwise {p:?}");
-    let recall = musubi_identity::evaluate::blocking_recall(&m.features, &m.model, &m.truth);
+    let recall = musubi_identity::evaluate::blocking_recall(&m.matcher, &m.truth);
     assert!(recall >= 0.99, "blocking recall {recall}");
     Ok(())
 }
@@ -54,8 +54,11 @@ fn neither_the_order_of_records_nor_the_number_of_shards_changes_anything() -> R
         let other = Measured::of(set, shards)?;
         assert_eq!(one.model.version(), other.model.version());
         assert_eq!(one.pairs, other.pairs, "{shards} shards");
-        assert_eq!(one.linked.customer, other.linked.customer);
-        assert_eq!(one.linked.customer_ids, other.linked.customer_ids);
+        assert_eq!(one.linked.registry.customer, other.linked.registry.customer);
+        assert_eq!(
+            one.linked.registry.customers,
+            other.linked.registry.customers
+        );
         assert_eq!(one.linked.household_ids, other.linked.household_ids);
     }
     Ok(())
@@ -64,8 +67,9 @@ fn neither_the_order_of_records_nor_the_number_of_shards_changes_anything() -> R
 #[test]
 fn features_and_model_survive_being_written() -> Result<()> {
     let m = Measured::of(&fake()?, 1)?;
-    let again = Features::build(&[m.features.to_batch()?])?;
-    assert_eq!(again.to_batch()?, m.features.to_batch()?);
+    let features = m.matcher.features().to_batch()?;
+    let again = Features::build(std::slice::from_ref(&features))?;
+    assert_eq!(again.to_batch()?, features);
     let model = Model::from_json(&m.model.to_json()?)?;
     assert!(model == m.model && model.version() == m.model.version());
     Ok(())

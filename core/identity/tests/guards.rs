@@ -4,7 +4,9 @@ mod common;
 
 use anyhow::Result;
 use common::made::{Made, batch, id, made, town};
-use musubi_identity::{Decision, Features, Guard, Linked, Pin, Policy, link, match_shard, train};
+use musubi_identity::{
+    Decision, Features, Guard, Linked, Matcher, Pin, Policy, Registry, link, train,
+};
 
 /// People of the town beside whom the records of a case live.
 const TOWN: u32 = 400;
@@ -28,10 +30,12 @@ fn run(policy: &Policy, records: &[String]) -> Result<Case> {
         .collect();
     let features = Features::build(&[batch(&town(TOWN))?, batch(&own)?])?;
     let model = train(&features, policy, 1);
-    let edges = [match_shard(&features, &model, policy, 0, 1, None)?];
-    let linked = link(&features, &edges, None, policy, &model);
+    let matcher = Matcher::new(features, &model);
+    let features = matcher.features();
+    let edges = matcher.shard(policy, 0, 1, None)?;
+    let linked = link(&matcher, &edges.edges, &Registry::default(), policy);
     let customers = numbers
-        .map(|n| linked.customer[features.index_of(&id(n)).expect("a record") as usize])
+        .map(|n| linked.registry.customer[features.index_of(&id(n)).expect("a record") as usize])
         .collect();
     Ok(Case {
         linked,
@@ -50,7 +54,7 @@ fn the_town_itself_is_told_apart() -> Result<()> {
     let people: std::collections::BTreeSet<u32> = (0..TOWN)
         .map(|n| n / 5 * 2 + u32::from(n % 5 > 2))
         .collect();
-    let found = case.linked.customer_ids.len();
+    let found = case.linked.registry.customers.len();
     assert!(
         found.abs_diff(people.len()) <= 2,
         "{found} customers of {} people",

@@ -5,9 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use arrow::array::RecordBatch;
 use common::made::{Made, batch, citizen, id, town};
 use musubi_identity::{
-    Edges, Features, Linked, Model, Policy, RecordSet, Registry, link, match_shard, train,
+    CustomerId, Edges, EdgesReader, Features, FeaturesBuilder, Linked, Matcher, Model, Policy,
+    RecordSet, Registry, RegistryReader, edges_to_batches, link, relink, train, voids_to_batch,
 };
 use proptest::prelude::*;
 
@@ -36,64 +38,98 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn edges(features: &Features, changed: Option<&RecordSet>, shards: u32) -> Vec<Edges> {
-    (0..shards)
-        .map(|s| match_shard(features, &MODEL, &POLICY, s, shards, changed).expect("a shard"))
-        .collect()
+/// The identity graph as it is kept: in parts, the oldest first.
+#[derive(Default)]
+struct Lake {
+    features: Features,
+    edges: Vec<Vec<RecordBatch>>,
+    registry: Vec<Vec<RecordBatch>>,
+    aliases: Option<RecordBatch>,
 }
 
-fn by_customer(features: &Features, linked: &Linked) -> BTreeMap<String, String> {
-    (0..features.len() as u32)
-        .map(|r| {
-            let customer = linked.customer[r as usize] as usize;
-            (features.record_id(r), linked.customer_ids[customer].clone())
-        })
-        .collect()
-}
-
-/// Applies a day to what stood before it.
-fn day(
-    features: &Features,
-    kept: Edges,
-    registry: Option<&Registry>,
-    changes: &[Change],
-    shards: u32,
-) -> (Features, Edges, Linked) {
-    let mut last: BTreeMap<u32, Option<Made>> = BTreeMap::new();
-    for change in changes {
-        match *change {
-            Change::Reads { record, like } => {
-                last.insert(
-                    record,
-                    Some(Made {
-                        id: record,
-                        ..citizen(like)
-                    }),
-                );
-            }
-            Change::Gone { record } => {
-                last.insert(record, None);
-            }
-        }
+impl Lake {
+    fn registry(&self) -> Registry {
+        let mut reader = RegistryReader::default();
+        let batches = self.registry.iter().flatten();
+        batches.for_each(|b| reader.push(b).expect("a part"));
+        let mut registry = reader.finish();
+        let aliases = self.aliases.as_slice();
+        registry.read_aliases(aliases).expect("aliases");
+        registry
     }
-    let rows: Vec<Made> = last.values().flatten().cloned().collect();
-    let gone = last.iter().filter(|r| r.1.is_none()).map(|r| id(*r.0));
-    let gone = RecordSet::new(gone).expect("ids");
-    let old = kept.to_batch(features).expect("edges");
-    let now = features
-        .update(&[batch(&rows).expect("a batch")], &gone)
-        .expect("features");
-    let changed = RecordSet::new(rows.iter().map(|r| id(r.id))).expect("ids");
-    let mut all = vec![
-        Edges::from_batches(&[old], &now)
-            .expect("edges")
-            .without(&now, &changed),
-    ];
-    all.extend(edges(&now, Some(&changed), shards));
-    let linked = link(&now, &all, registry, &POLICY, &MODEL);
-    let mut together = Edges::default();
-    all.into_iter().for_each(|e| together.edges.extend(e.edges));
-    (now, together, linked)
+
+    /// A day over what stood before it. Gives who is who as the day found it, and as everything put together anew.
+    fn day(&mut self, changes: &[Change], shards: u32) -> (Linked, Linked) {
+        let mut last: BTreeMap<u32, Option<Made>> = BTreeMap::new();
+        for change in changes {
+            let (record, reads) = match *change {
+                Change::Reads { record, like } => (record, Some(like)),
+                Change::Gone { record } => (record, None),
+            };
+            let reads = reads.map(|like| Made {
+                id: record,
+                ..citizen(like)
+            });
+            last.insert(record, reads);
+        }
+        let rows: Vec<Made> = last.values().flatten().cloned().collect();
+        let gone = last.iter().filter(|r| r.1.is_none()).map(|r| id(*r.0));
+        let gone = RecordSet::new(gone).expect("ids");
+        let changed = RecordSet::new(rows.iter().map(|r| id(r.id))).expect("ids");
+        let mut before = FeaturesBuilder::default();
+        let all = self.features.to_batch().expect("a batch");
+        let is_touched = |record| changed.contains(record) || gone.contains(record);
+        before.push_some(&all, is_touched).expect("features");
+        let before = before.finish();
+        let news = batch(&rows).expect("a batch");
+        self.features = self.features.update(&[news], &gone).expect("features");
+
+        let matcher = matcher(&self.features);
+        let features = matcher.features();
+        let mut reader = EdgesReader::new(features);
+        let mut part = Vec::new();
+        for edges in edges(&matcher, Some(&changed), shards) {
+            part.extend(edges_to_batches(&edges.edges, features).map(|b| b.expect("edges")));
+        }
+        part.iter().for_each(|b| reader.push(b).expect("edges"));
+        reader.before(&changed);
+        for old in self.edges.iter().rev() {
+            old.iter().for_each(|b| reader.push(b).expect("edges"));
+            reader.older();
+        }
+        let (all, loose) = reader.finish();
+        let voids: Vec<u128> = (0..before.len() as u32).map(|r| before.id(r)).collect();
+        part.push(voids_to_batch(&voids).expect("voids"));
+        self.edges.push(part);
+
+        let previous = self.registry();
+        let change = musubi_identity::Change {
+            changed: &changed,
+            before: &before,
+            loose: &loose,
+        };
+        let linked = relink(&matcher, &all, &previous, &POLICY, &change);
+        let part = linked.registry.part(&previous).map(|b| b.expect("a part"));
+        self.registry.push(part.collect());
+        self.aliases = Some(linked.registry.aliases_to_batch().expect("aliases"));
+        (linked, link(&matcher, &all, &previous, &POLICY))
+    }
+}
+
+fn matcher(features: &Features) -> Matcher {
+    Matcher::new(features.clone(), &MODEL)
+}
+
+fn edges(matcher: &Matcher, changed: Option<&RecordSet>, shards: u32) -> Vec<Edges> {
+    (0..shards)
+        .map(|s| matcher.shard(&POLICY, s, shards, changed).expect("a shard"))
+        .collect()
+}
+
+fn by_customer(registry: &Registry) -> BTreeMap<u128, CustomerId> {
+    let customer = |c: &u32| registry.customers[*c as usize].id;
+    let customers = registry.customer.iter().map(customer);
+    registry.records.iter().copied().zip(customers).collect()
 }
 
 proptest! {
@@ -104,27 +140,48 @@ proptest! {
         days in prop::collection::vec(prop::collection::vec(change(), 1..40), 1..5),
         shards in 1u32..5,
     ) {
-        let mut features = Features::build(&[]).expect("features");
-        let (mut kept, mut registry) = (Edges::default(), None);
-        let mut standing = BTreeMap::new();
+        let mut lake = Lake::default();
         for changes in &days {
-            let (now, edges, linked) = day(&features, kept, registry.as_ref(), changes, shards);
-            standing = by_customer(&now, &linked);
-            (features, kept, registry) = (now, edges, Some(linked.registry));
+            let (linked, anew) = lake.day(changes, shards);
+            prop_assert_eq!(&linked.registry, &anew.registry);
+            prop_assert_eq!(&linked.events, &anew.events);
+            prop_assert_eq!(&linked.review, &anew.review);
+            prop_assert_eq!(by_customer(&lake.registry()), by_customer(&linked.registry));
         }
-        let fresh = Features::build(&[features.to_batch().expect("a batch")]).expect("features");
-        prop_assert_eq!(fresh.len(), features.len());
-        let all = edges(&fresh, None, 1);
+        let standing = by_customer(&lake.registry());
+        let batch = lake.features.to_batch().expect("a batch");
+        let fresh = Features::build(&[batch]).expect("features");
+        prop_assert_eq!(fresh.len(), lake.features.len());
+        let matcher = matcher(&fresh);
+        let all = &edges(&matcher, None, 1)[0].edges;
         // Told the ids that stand, a rebuild keeps every one of them: the partition is the same.
-        let rebuilt = link(&fresh, &all, registry.as_ref(), &POLICY, &MODEL);
-        prop_assert_eq!(by_customer(&fresh, &rebuilt), standing.clone());
+        let rebuilt = link(&matcher, all, &lake.registry(), &POLICY);
+        prop_assert_eq!(by_customer(&rebuilt.registry), standing.clone());
         prop_assert!(rebuilt.events.is_empty(), "{:?}", rebuilt.events);
         // From nothing, its ids are others, one for one.
-        let anew = link(&fresh, &all, None, &POLICY, &MODEL);
-        let mut pairs: BTreeMap<String, String> = BTreeMap::new();
-        for (record, new) in by_customer(&fresh, &anew) {
-            let old = pairs.entry(new).or_insert_with(|| standing[&record].clone());
+        let anew = link(&matcher, all, &Registry::default(), &POLICY);
+        let mut pairs: BTreeMap<CustomerId, CustomerId> = BTreeMap::new();
+        for (record, new) in by_customer(&anew.registry) {
+            let old = pairs.entry(new).or_insert_with(|| standing[&record]);
             prop_assert_eq!(&*old, &standing[&record]);
         }
     }
+}
+
+#[test]
+fn a_change_leaves_those_alone_whom_it_cannot_have_reached() {
+    let mut lake = Lake::default();
+    let everybody: Vec<Change> = (0..RECORDS)
+        .map(|record| Change::Reads {
+            record,
+            like: record,
+        })
+        .collect();
+    lake.day(&everybody, 2);
+    let (linked, _) = lake.day(&[Change::Gone { record: 7 }], 2);
+    assert!((1..30).contains(&linked.looked_at), "{}", linked.looked_at);
+    assert_eq!(
+        lake.registry[1].iter().map(RecordBatch::num_rows).max(),
+        Some(1)
+    );
 }

@@ -1,10 +1,8 @@
 //! Gathers what a run came to, and writes its page.
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use arrow::{array::AsArray as _, datatypes::Float32Type};
-use futures::TryStreamExt as _;
 use musubi_api::{
     run::Stage,
     source::SecretRef,
@@ -146,28 +144,18 @@ fn short(path: &str) -> String {
 
 /// Pairs that were kept, by match weight in bits (lower edge of a bin).
 async fn weights(context: &Context) -> Result<Vec<(f64, u64)>> {
-    const BIN: f32 = 2.0;
+    const BIN: usize = 2;
     let linked: Vec<Linked> = context.all(Stage::Link, 1).await?;
-    let mut bins: BTreeMap<i32, u64> = BTreeMap::new();
-    for edges in linked.iter().map(|l| &l.edges) {
-        let mut stream =
-            musubi_lake::parquet::stream(&context.store, edges, Some(&["weight"])).await?;
-        while let Some(batch) = stream.try_next().await? {
-            let weights = batch.column(0).as_primitive_opt::<Float32Type>();
-            for weight in weights.context("edges are malformed")?.values() {
-                #[expect(clippy::cast_possible_truncation, reason = "the number of a bin")]
-                let bin = (weight.clamp(-50.0, 50.0) / BIN).floor() as i32;
-                *bins.entry(bin).or_default() += 1;
-            }
-        }
-    }
+    let bins = linked
+        .into_iter()
+        .next()
+        .map(|l| l.weights)
+        .unwrap_or_default();
     let (Some(first), Some(last)) = (bins.keys().next(), bins.keys().last()) else {
         return Ok(Vec::new());
     };
-    let all = (*first..=*last).map(|bin| {
-        let n = bins.get(&bin).copied().unwrap_or(0);
-        (f64::from(bin) * f64::from(BIN), n)
-    });
+    let all = (*first..=*last).step_by(BIN);
+    let all = all.map(|bin| (f64::from(bin), bins.get(&bin).copied().unwrap_or(0)));
     Ok(all.collect())
 }
 

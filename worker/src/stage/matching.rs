@@ -3,12 +3,11 @@
 
 use anyhow::{Context as _, Result};
 use musubi_api::run::Stage;
-use musubi_identity::match_shard;
-use musubi_lake::parquet;
+use musubi_identity::edges_to_batches;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Outcome,
+    Context, Outcome, batches,
     train::{self, Trained},
 };
 
@@ -34,8 +33,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .done(Stage::Train, 0)
         .await?
         .context("stage train is not complete")?;
-    let features = train::read_features(context, &trained).await?;
-    let model = train::read_model(context, &trained.model).await?;
+    let matcher = train::matcher(context, &trained).await?;
     let policy = train::policy(&context.run.policy);
     let changed = if trained.fresh {
         None
@@ -43,21 +41,14 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         Some(train::changed(context, &trained).await?)
     };
     let shards = plan.slot_shards;
-    let (edges, batch) = tokio::task::spawn_blocking(move || {
-        let edges = match_shard(&features, &model, &policy, shard, shards, changed.as_ref())?;
-        let batch = edges.to_batch(&features)?;
-        anyhow::Ok((edges, batch))
-    })
-    .await??;
+    let work = tokio::task::spawn_blocking(move || {
+        let edges = matcher.shard(&policy, shard, shards, changed.as_ref());
+        edges.map(|edges| (matcher, edges))
+    });
+    let (matcher, edges) = work.await??;
     let path = context.attempt(Stage::Match, shard, "edges.parquet");
-    parquet::write(
-        &context.store,
-        &path,
-        batch.schema(),
-        &Default::default(),
-        &[batch],
-    )
-    .await?;
+    let rows = edges_to_batches(&edges.edges, matcher.features());
+    batches::write(context, &path, &Default::default(), rows).await?;
     let done = Matched {
         edges: path,
         kept: edges.edges.len() as u64,

@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod attach;
+mod batches;
 pub mod clean;
 pub mod curate;
 pub mod edits;
@@ -46,8 +47,8 @@ pub struct Context {
     pub store: Store,
     /// Where credentials come from.
     pub secrets: Arc<Secrets>,
-    /// Features that a stage of this process has at hand, so that the next does not read them again.
-    features: Arc<tokio::sync::Mutex<Option<train::Held>>>,
+    /// What identity has at hand in this process, so that no stage and no shard makes it again.
+    identity: Arc<tokio::sync::Mutex<Option<train::Held>>>,
     /// Files of the tables in the version that the run starts from.
     base: Arc<tokio::sync::Mutex<BTreeMap<String, attach::Files>>>,
     /// What is true once clean is complete.
@@ -73,7 +74,7 @@ impl Context {
             run: Arc::new(run),
             store,
             secrets: Arc::new(secrets),
-            features: Arc::default(),
+            identity: Arc::default(),
             base: Arc::default(),
             present: Arc::default(),
         })
@@ -83,7 +84,7 @@ impl Context {
     fn as_run(&self, run: Run) -> Self {
         Self {
             run: Arc::new(run),
-            features: Arc::default(),
+            identity: Arc::default(),
             base: Arc::default(),
             present: Arc::default(),
             ..self.clone()

@@ -2,15 +2,11 @@
 //! Everything is worked out in memory; nothing is written.
 
 use anyhow::{Context as _, Result};
-use musubi_identity::{Preview, Registry, link, match_shard, train as train_model};
-use musubi_lake::{parquet, pointer::Published};
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use musubi_identity::{Matcher, Preview, link as link_records, train as train_model};
+use musubi_lake::pointer::Published;
 use serde::Serialize;
 
-use super::{Context, train, view::View};
-
-/// Parts that pairs are matched in, side by side.
-const SHARDS: u32 = 16;
+use super::{Context, link, train, view::View};
 
 /// A preview, and what it was made from.
 #[derive(Debug, Serialize)]
@@ -51,7 +47,7 @@ pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
     };
     let parts: Vec<String> = path("features")?.lines().map(str::to_owned).collect();
     let features = train::published_features(context, &parts).await?;
-    let registry = registry(context, published).await?;
+    let registry = link::registry(context, &published.state).await?;
     let policy = train::policy(&context.run.policy);
     let (model, preview) = tokio::task::spawn_blocking(move || {
         let model = if retrain {
@@ -59,10 +55,10 @@ pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
         } else {
             model
         };
-        let shard = |shard| match_shard(&features, &model, &policy, shard, SHARDS, None);
-        let edges: Result<Vec<_>, _> = (0..SHARDS).into_par_iter().map(shard).collect();
-        let linked = link(&features, &edges?, Some(&registry), &policy, &model);
-        let preview = Preview::of(&registry, &features, &linked);
+        let matcher = Matcher::new(features, &model);
+        let edges = matcher.shard(&policy, 0, 1, None)?.edges;
+        let linked = link_records(&matcher, &edges, &registry, &policy);
+        let preview = Preview::of(&registry, &linked);
         anyhow::Ok((model.version().to_owned(), preview))
     })
     .await??;
@@ -81,10 +77,4 @@ fn path<'a>(published: &'a Published, name: &str) -> Result<&'a String> {
             published.version
         )
     })
-}
-
-async fn registry(context: &Context, published: &Published) -> Result<Registry> {
-    let records = parquet::read(&context.store, path(published, "registry")?, None).await?;
-    let aliases = parquet::read(&context.store, path(published, "aliases")?, None).await?;
-    Ok(Registry::from_batches(&records, &aliases)?)
 }

@@ -165,7 +165,7 @@ async fn identity(
     for name in ["model", "registry", "aliases"] {
         let told = [published.map(|p| &p.state), newest];
         for path in told.into_iter().flatten().filter_map(|s| s.get(name)) {
-            if store.head(path).await?.is_some() {
+            if all_there(store, path).await? {
                 state.insert(name.to_owned(), path.clone());
                 break;
             }
@@ -177,6 +177,16 @@ async fn identity(
         );
     }
     Ok(state)
+}
+
+/// Whether all parts are there, a path each line.
+async fn all_there(store: &Store, paths: &str) -> Result<bool> {
+    for path in paths.lines() {
+        if store.head(path).await?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The clean rows of files before a date that were made under the rules of today, as an index; `None` when the

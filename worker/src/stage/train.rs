@@ -1,7 +1,7 @@
 //! train: says which customer records are new, brings the features up to date, and trains a model unless
 //! one stands already: a model that changed under way would move ids without cause.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -12,14 +12,15 @@ use futures::TryStreamExt;
 use musubi_api::{entity::Entity, policy::IdentityPolicySpec, run::Stage};
 use musubi_clean::schema;
 use musubi_identity::{
-    Decision, Features, FeaturesBuilder, Identifier, Model, Pin, Policy, RecordSet, Survivor, train,
+    Decision, Features, FeaturesBuilder, Identifier, IdentityError, Matcher, Model, Pin, Policy,
+    RecordSet, Survivor, train,
 };
-use musubi_lake::parquet::{self, Sink};
+use musubi_lake::parquet;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use super::{
-    Context, Outcome, RunRefused,
+    Context, Outcome, RunRefused, batches,
     clean::{self, Active},
     gather::{self, Place},
     losses::Losses,
@@ -37,6 +38,9 @@ pub struct Trained {
     pub records: String,
     /// Paths of the features: all records of one run, then what later runs changed.
     pub features: Vec<String>,
+    /// Path of the features of the records that changed or are gone, as they were; nothing when everything is compared anew.
+    #[serde(default)]
+    pub before: Option<String>,
     /// Path of the model.
     pub model: String,
     /// Version of the model.
@@ -105,19 +109,38 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         .iter()
         .map(|v| before.get(&v.record) != Some(&v.content.cast_signed()))
         .collect();
+    let was = |v: &&Version| before.contains_key(&v.record);
+    let standing_changed = standing.iter().zip(&changed).filter(|(_, c)| **c);
+    let mut touched: HashSet<u128> = standing_changed
+        .map(|(v, _)| v)
+        .filter(was)
+        .map(|v| v.record)
+        .collect();
+    touched.extend(&gone);
     drop((before, now));
     let records = write_records(context, &standing, &changed).await?;
     let places = standing.iter().zip(&changed).filter(|(_, c)| **c);
     let places: Vec<Place> = places.map(|(v, _)| (v.file, v.at)).collect();
     drop(standing);
-    let held = update_features(context, &plan, &present.active, &places, &gone).await?;
-    let (model, model_path, fresh) = model(context, &plan, held.features).await?;
+    let touched = Touched {
+        changed: &places,
+        gone: &gone,
+        were: &touched,
+    };
+    let (features, were, parts_of_features) =
+        update_features(context, &plan, &present.active, &touched).await?;
+    let (model, model_path, fresh) = model(context, &plan, features, &parts_of_features).await?;
+    let before = match fresh {
+        true => None,
+        false => Some(write_features(context, &were).await?),
+    };
     let done = Trained {
+        before,
         records,
         losses: losses.write(context, Stage::Train, 0).await?,
         overruled: movers::overruled(context, &present.active).await?,
         versions: parts,
-        features: held.parts,
+        features: parts_of_features,
         model: model_path,
         version: model.version(),
         fresh,
@@ -201,29 +224,48 @@ async fn write_records(
     Ok(path)
 }
 
-/// Features in memory, and the files that hold them.
+/// What identity needs in memory, and the files that it was read from.
 pub(super) struct Held {
-    features: Arc<Features>,
     parts: Vec<String>,
+    what: What,
+}
+
+enum What {
+    Features(Features),
+    Matcher(Arc<Matcher>),
 }
 
 /// Files of features beyond which they are written anew as one.
 const PARTS: usize = 8;
 
-/// The features of the version before, with what changed; only that is written, unless records are gone.
+/// What a run changes of the records.
+struct Touched<'a> {
+    /// Places of the rows that are new or other than before.
+    changed: &'a [Place],
+    /// Records that are gone.
+    gone: &'a [u128],
+    /// Of both, the records that were there before.
+    were: &'a HashSet<u128>,
+}
+
+/// The features of the version before, with what changed; only that is written, unless records are gone. Beside
+/// them those of the records that were there before and are no more what they were.
 async fn update_features(
     context: &Context,
     plan: &Plan,
     active: &[Active],
-    changed: &[Place],
-    gone: &[u128],
-) -> Result<Held> {
+    touched: &Touched<'_>,
+) -> Result<(Features, Features, Vec<String>)> {
     let before = plan.state.get("features").map(|p| p.lines());
     let mut parts: Vec<String> = before.into_iter().flatten().map(str::to_owned).collect();
-    let append = (1..PARTS).contains(&parts.len()) && gone.is_empty();
-    let mut all = read_parts(context, &parts).await?;
+    let append = (1..PARTS).contains(&parts.len()) && touched.gone.is_empty();
+    let mut were = FeaturesBuilder::default();
+    let mut all = read_parts(context, &parts, |batch| {
+        were.push_some(batch, |record| touched.were.contains(&record))
+    })
+    .await?;
     let mut news = FeaturesBuilder::default();
-    gone.iter().for_each(|record| all.remove(*record));
+    touched.gone.iter().for_each(|record| all.remove(*record));
     let columns = Features::columns();
     let schema = parquet::project(&schema::clean_schema(Entity::Customer), &columns);
     let entity = Entity::Customer;
@@ -232,7 +274,7 @@ async fn update_features(
         active,
         entity,
         &schema.into(),
-        changed,
+        touched.changed,
         |batch, rows| {
             let batch = gather::only(batch, rows)?;
             all.push(&batch)?;
@@ -243,19 +285,14 @@ async fn update_features(
         },
     )
     .await?;
-    let (features, news) =
-        tokio::task::spawn_blocking(move || (all.finish(), news.finish())).await?;
+    let finish = move || (all.finish(), news.finish(), were.finish());
+    let (features, news, were) = tokio::task::spawn_blocking(finish).await?;
     if !append {
         parts = vec![write_features(context, &features).await?];
-    } else if !changed.is_empty() {
+    } else if !touched.changed.is_empty() {
         parts.push(write_features(context, &news).await?);
     }
-    let features = Arc::new(features);
-    *context.features.lock().await = Some(Held {
-        features: features.clone(),
-        parts: parts.clone(),
-    });
-    Ok(Held { features, parts })
+    Ok((features, were, parts))
 }
 
 async fn write_features(context: &Context, features: &Features) -> Result<String> {
@@ -263,51 +300,57 @@ async fn write_features(context: &Context, features: &Features) -> Result<String
         "identity/features/{}.parquet",
         uuid::Uuid::new_v4().simple()
     );
-    let mut sink: Option<Sink> = None;
-    for batch in features.to_batches(64 << 10) {
-        let batch = batch?;
-        let sink = match &mut sink {
-            Some(sink) => sink,
-            None => {
-                let schema = batch.schema();
-                let personal = schema.fields().iter().map(|f| f.name().clone()).collect();
-                sink.insert(Sink::create(
-                    &context.store,
-                    &path,
-                    schema.clone(),
-                    &personal,
-                )?)
-            }
-        };
-        sink.write(&batch).await?;
-    }
-    if let Some(sink) = sink {
-        sink.finish().await?;
-    }
+    let columns = Features::columns();
+    let personal = columns.into_iter().map(str::to_owned).collect();
+    batches::write(context, &path, &personal, features.to_batches(64 << 10)).await?;
     Ok(path)
 }
 
-async fn read_parts(context: &Context, parts: &[String]) -> Result<FeaturesBuilder> {
+async fn read_parts(
+    context: &Context,
+    parts: &[String],
+    mut see: impl FnMut(&RecordBatch) -> Result<(), IdentityError>,
+) -> Result<FeaturesBuilder> {
     let mut builder = FeaturesBuilder::default();
     for path in parts {
         let mut stream = parquet::stream(&context.store, path, None).await?;
         while let Some(batch) = stream.try_next().await? {
             builder.push(&batch)?;
+            see(&batch)?;
         }
     }
     Ok(builder)
+}
+
+/// The features of the records that changed or are gone, as they were; nothing when everything is compared anew.
+pub(super) async fn before(context: &Context, trained: &Trained) -> Result<Option<Features>> {
+    match &trained.before {
+        None => Ok(None),
+        Some(path) => {
+            let builder = read_parts(context, std::slice::from_ref(path), |_| Ok(())).await?;
+            Ok(Some(builder.finish()))
+        }
+    }
 }
 
 /// The model that stands, or a new one.
 async fn model(
     context: &Context,
     plan: &Plan,
-    features: Arc<Features>,
+    features: Features,
+    parts: &[String],
 ) -> Result<(Model, String, bool)> {
+    let hold = async |features| {
+        *context.identity.lock().await = Some(Held {
+            parts: parts.to_vec(),
+            what: What::Features(features),
+        });
+    };
     let wanted = context.run.policy.pinned_model.as_deref();
     if let Some(path) = plan.state.get("model") {
         let model = read_model(context, path).await?;
         if wanted.is_none_or(|w| w == model.version()) {
+            hold(features).await;
             return Ok((model, path.clone(), false));
         }
     }
@@ -319,10 +362,16 @@ async fn model(
         let model = Model::from_json(std::str::from_utf8(
             &found.map_err(|e| RunRefused(format!("{e:#}")))?,
         )?)?;
+        hold(features).await;
         return Ok((model, path, true));
     }
     let policy = policy(&context.run.policy);
-    let model = tokio::task::spawn_blocking(move || train(&features, &policy, 1)).await?;
+    let (features, model) = tokio::task::spawn_blocking(move || {
+        let model = train(&features, &policy, 1);
+        (features, model)
+    })
+    .await?;
+    hold(features).await;
     let path = format!("identity/models/{}.json", model.version());
     context
         .store
@@ -337,30 +386,42 @@ pub(super) async fn read_model(context: &Context, path: &str) -> Result<Model> {
     Ok(Model::from_json(std::str::from_utf8(&bytes)?)?)
 }
 
-/// The features of the run; read once in a process.
-pub(super) async fn read_features(context: &Context, trained: &Trained) -> Result<Arc<Features>> {
-    let mut held = context.features.lock().await;
-    if let Some(held) = held.as_ref().filter(|h| h.parts == trained.features) {
-        return Ok(held.features.clone());
-    }
-    let builder = read_parts(context, &trained.features).await?;
-    let features = Arc::new(tokio::task::spawn_blocking(move || builder.finish()).await?);
+/// The records of the run as its model reads them; made once in a process.
+pub(super) async fn matcher(context: &Context, trained: &Trained) -> Result<Arc<Matcher>> {
+    let mut held = context.identity.lock().await;
+    let features = match held.take().filter(|h| h.parts == trained.features) {
+        Some(Held { parts, what }) => match what {
+            What::Matcher(matcher) => {
+                let what = What::Matcher(matcher.clone());
+                *held = Some(Held { parts, what });
+                return Ok(matcher);
+            }
+            What::Features(features) => features,
+        },
+        None => {
+            let builder = read_parts(context, &trained.features, |_| Ok(())).await?;
+            tokio::task::spawn_blocking(move || builder.finish()).await?
+        }
+    };
+    let model = read_model(context, &trained.model).await?;
+    let matcher = tokio::task::spawn_blocking(move || Matcher::new(features, &model)).await?;
+    let matcher = Arc::new(matcher);
     *held = Some(Held {
-        features: features.clone(),
         parts: trained.features.clone(),
+        what: What::Matcher(matcher.clone()),
     });
-    Ok(features)
+    Ok(matcher)
 }
 
 /// The features of records that a published version names.
 pub(super) async fn published_features(context: &Context, parts: &[String]) -> Result<Features> {
-    let builder = read_parts(context, parts).await?;
+    let builder = read_parts(context, parts, |_| Ok(())).await?;
     Ok(tokio::task::spawn_blocking(move || builder.finish()).await?)
 }
 
-/// No later stage needs the features: their memory is free again.
+/// No later stage needs what identity holds: its memory is free again.
 pub(super) async fn let_go(context: &Context) {
-    context.features.lock().await.take();
+    context.identity.lock().await.take();
 }
 
 /// The records that are new or other than before.

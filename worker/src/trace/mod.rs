@@ -269,9 +269,13 @@ async fn current_id(view: &View, published: &Published, id: &str) -> Result<Opti
         return Ok(None);
     };
     let aliases = parquet::read(&view.context.store, path, None).await?;
-    let registry = musubi_identity::Registry::from_batches(&[], &aliases)?;
-    let now = registry.resolve(id);
-    Ok((now != id).then(|| now.to_owned()))
+    let mut registry = musubi_identity::Registry::default();
+    registry.read_aliases(&aliases)?;
+    let Ok(asked) = id.parse() else {
+        return Ok(None);
+    };
+    let now = registry.resolve(asked);
+    Ok((now != asked).then(|| now.to_string()))
 }
 
 /// Drops rows that no column names.

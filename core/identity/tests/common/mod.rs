@@ -19,7 +19,7 @@ use musubi_clean::cleaner::{Cleaner, record_id};
 use musubi_clean::lookup::Lookups;
 use musubi_clean::raw::{Locator, RawBatch, RawRows};
 use musubi_identity::evaluate::{self, Quality};
-use musubi_identity::{Features, Linked, Model, Policy, link, match_shard, train};
+use musubi_identity::{Edge, Features, Linked, Matcher, Model, Policy, Registry, link, train};
 use serde_json::{Value, json};
 
 /// A set of customer records and the truth about them.
@@ -213,7 +213,7 @@ pub(crate) fn load_world(root: &Path) -> Result<Labelled> {
 
 /// What the engine made of a set, and how long that took.
 pub(crate) struct Measured {
-    pub(crate) features: Features,
+    pub(crate) matcher: Matcher,
     pub(crate) model: Model,
     pub(crate) linked: Linked,
     /// Person of each record, numbered.
@@ -238,11 +238,14 @@ impl Measured {
         marks.push(cpu_seconds());
         let model = train(&features, &policy, 1);
         marks.push(cpu_seconds());
+        let matcher = Matcher::new(features, &model);
+        let features = matcher.features();
         let edges = (0..shards)
-            .map(|s| match_shard(&features, &model, &policy, s, shards, None))
+            .map(|s| matcher.shard(&policy, s, shards, None))
             .collect::<Result<Vec<_>, _>>()?;
         marks.push(cpu_seconds());
-        let linked = link(&features, &edges, None, &policy, &model);
+        let all: Vec<Edge> = edges.iter().flat_map(|e| &e.edges).copied().collect();
+        let linked = link(&matcher, &all, &Registry::default(), &policy);
         marks.push(cpu_seconds());
         let of = |part: fn(&(String, String)) -> &str| {
             let mut numbers: HashMap<&str, u32> = HashMap::new();
@@ -260,22 +263,22 @@ impl Measured {
             pairs: edges.iter().map(|e| e.pairs).sum(),
             cpu: std::array::from_fn(|i| marks[i + 1] - marks[i]),
             wall: began.elapsed().as_secs_f64(),
-            features,
+            matcher,
             model,
             linked,
         })
     }
 
     pub(crate) fn pairwise(&self) -> Quality {
-        evaluate::pairwise(&self.linked.customer, &self.truth)
+        evaluate::pairwise(&self.linked.registry.customer, &self.truth)
     }
 
     pub(crate) fn b_cubed(&self) -> Quality {
-        evaluate::b_cubed(&self.linked.customer, &self.truth)
+        evaluate::b_cubed(&self.linked.registry.customer, &self.truth)
     }
 
     pub(crate) fn exact(&self) -> Quality {
-        evaluate::exact_clusters(&self.linked.customer, &self.truth)
+        evaluate::exact_clusters(&self.linked.registry.customer, &self.truth)
     }
 
     /// Of the pairs of records that are one person, the share that evidence can join at all: chains of records of the
@@ -298,7 +301,7 @@ impl Measured {
             }
             x
         }
-        let batch = self.features.to_batch()?;
+        let batch = self.matcher.features().to_batch()?;
         let mut chain: Vec<usize> = (0..self.truth.len()).collect();
         let mut seen: HashMap<(u32, &str, String), usize> = HashMap::new();
         for fields in EVIDENCE {
@@ -338,7 +341,7 @@ impl Measured {
             }
             sizes.values().map(|n| n * (n - 1) / 2).sum::<u64>() as f64
         };
-        let customer = &self.linked.customer;
+        let customer = &self.linked.registry.customer;
         let home = together(&|r| (customer[r], self.households[r]));
         let person = together(&|r| (customer[r], self.truth[r]));
         (home - person) / together(&|r| (customer[r], 0)).max(1.0)

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray},
+    array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray},
     datatypes::{Int32Type, Int64Type},
     ipc::writer::StreamWriter,
 };
@@ -34,7 +34,7 @@ use super::{
     attach::Attached,
     clean::{self, Active},
     gates::{self, Nulls},
-    link::Linked,
+    link::{self, Linked},
     plan::Plan,
     records::ids_of,
     tables,
@@ -172,6 +172,9 @@ fn files_of(attached: &[Attached]) -> BTreeMap<&str, Vec<&DataFile>> {
     files
 }
 
+/// Instead of the number of a customer that another shard has.
+const OTHERS: u32 = u32::MAX;
+
 /// The customers of a shard's groups, read in one pass over links and records.
 async fn read_customers(
     context: &Context,
@@ -182,36 +185,31 @@ async fn read_customers(
 ) -> Result<Customers> {
     let groups = u64::from(attach::groups(plan));
     let group = |customer: &str| (xxh3_64(customer.as_bytes()) % groups) as u32;
-    let mut seen: HashMap<String, u32> = HashMap::new();
+    let mut seen: HashMap<u128, u32> = HashMap::new();
     let mut found: Vec<(u32, String, Option<String>)> = Vec::new();
     let mut of: HashMap<u128, u32> = HashMap::new();
-    let mut stream = parquet::stream(&context.store, &linked.links, None).await?;
-    while let Some(batch) = stream.try_next().await? {
-        let column = |name| {
-            batch
-                .column_by_name(name)
-                .and_then(|c| c.as_string_opt::<i32>())
-                .context("links are malformed")
-        };
-        let (customers, households) = (column("customer_id")?, column("household_id")?);
-        for (row, record) in ids_of(&batch, "record_id")?.enumerate() {
-            let customer = customers.value(row);
-            let number = group(customer);
-            if number % plan.slot_shards != shard {
-                continue;
-            }
-            let at = match seen.get(customer) {
-                Some(at) => *at,
-                None => {
-                    let household = households.is_valid(row).then(|| households.value(row));
-                    found.push((number, customer.to_owned(), household.map(str::to_owned)));
-                    seen.insert(customer.to_owned(), found.len() as u32 - 1);
-                    found.len() as u32 - 1
+    link::people(context, linked, |record, customer, household| {
+        let at = match seen.get(&customer.0) {
+            Some(at) => *at,
+            None => {
+                let id = customer.to_string();
+                let number = group(&id);
+                let at = match number % plan.slot_shards == shard {
+                    false => OTHERS,
+                    true => found.len() as u32,
+                };
+                if at != OTHERS {
+                    found.push((number, id, household.map(|h| h.to_string())));
                 }
-            };
+                seen.insert(customer.0, at);
+                at
+            }
+        };
+        if at != OTHERS {
             of.insert(record, at);
         }
-    }
+    })
+    .await?;
     drop(seen);
     let mut order: Vec<u32> = (0..found.len() as u32).collect();
     order.sort_unstable_by(|a, b| found[*a as usize].cmp(&found[*b as usize]));

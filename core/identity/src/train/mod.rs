@@ -5,21 +5,16 @@
 //! u comes from random pairs, corrected for the matches among them. The household class has no free
 //! emission of its own: it is a fixed mixture of m and u per comparison, so it cannot drift into matches.
 
-use std::collections::BTreeMap;
+mod sample;
 
-use hashbrown::HashMap;
-use rayon::prelude::*;
-
-use crate::blocking::{Block, Blocking, Hubs, RULES};
-use crate::compare::{self, COMPARISON, COMPARISONS, LEVELS, Levels};
+use crate::compare::{COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
 use crate::frequency;
 use crate::lexicon::Lexicon;
 use crate::model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};
 use crate::policy::Policy;
+use sample::{SHARES, Sample};
 
-const SAMPLE_PER_RULE: u64 = 150_000;
-const RANDOM_PAIRS: u64 = 1_000_000;
 /// Pairs that the belief from before the data counts for.
 const BELIEF_M: f64 = 25.0;
 const BELIEF_U: f64 = 1000.0;
@@ -27,41 +22,25 @@ const BELIEF_U: f64 = 1000.0;
 const FEW_PAIRS: usize = 5;
 /// Pairs that a match is worth which no earlier rule finds.
 const PAIRS_A_MATCH: f64 = 2000.0;
+/// What a pair costs that an earlier rule has made, next to one that is compared.
+const PASSED_OVER: f64 = 0.2;
 const ROUNDS: usize = 4;
 const ITERATIONS: usize = 25;
 
-/// Shares of one person, one household and strangers among the pairs of a rule, to begin with.
-const SHARES: [f64; 3] = [0.4, 0.1, 0.5];
 /// A comparison by which more than this share of the matches disagrees is not believed.
 const MOSTLY: f64 = 0.5;
 /// Neither is one by which fewer matches agree fully than this share of what is believed.
 const HARDLY_ANY: f64 = 0.1;
 
 type Table = [[f64; LEVELS]; COMPARISONS];
-type Patterns = BTreeMap<Levels, f64>;
-
-struct Stratum {
-    patterns: Patterns,
-    blocked: &'static [usize],
-    share: [f64; 3],
-}
-
-#[derive(Default)]
-struct Sample {
-    strata: Vec<Stratum>,
-    /// Patterns of pairs under the first rule that makes them, weighted up to all pairs, by rule.
-    candidates: Vec<Patterns>,
-    random: Patterns,
-}
 
 /// Trains a model on the features. Deterministic: same features, policy and seed, same model.
 #[must_use]
 pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
     let lexicon = Lexicon::learn(features);
-    let features = &*lexicon.resolve(features);
+    let features = &lexicon.resolve(features.clone());
     let used = used(policy);
-    let (mut rules, hubs) = survey(features, policy);
-    let sample = sample(features, &hubs, seed, &used);
+    let (mut rules, sample) = sample::draw(features, policy, seed, &used);
     let n = features.len() as f64;
     let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
     let mut fit = Fit::new(sample, all_pairs);
@@ -97,164 +76,6 @@ fn used(policy: &Policy) -> [bool; COMPARISONS] {
                 .iter()
                 .any(|w| w == comparison.name || comparison.fields.contains(&w.as_str()))
     })
-}
-
-/// Sizes of all blocks, and the oversized ones.
-fn survey(features: &Features, policy: &Policy) -> (Vec<RuleStats>, Hubs) {
-    let none = Hubs::default();
-    let blocking = Blocking::new(features, &none);
-    let mut hubs = Hubs::default();
-    let mut stats = Vec::new();
-    for (r, rule) in RULES.iter().enumerate() {
-        let blocks = blocking.blocks(r, |_| true);
-        let big: Vec<u32> = blocks
-            .iter()
-            .filter(|b| b.members.len() > policy.max_block_size as usize)
-            .map(|b| b.key)
-            .collect();
-        hubs.keys.extend(big.iter().map(|k| (r as u8, *k)));
-        stats.push(RuleStats {
-            rule: rule.name.to_owned(),
-            blocks: blocks.len() as u64,
-            largest: blocks
-                .iter()
-                .map(|b| b.members.len() as u64)
-                .max()
-                .unwrap_or(0),
-            pairs: 0,
-            matches: 0.0,
-            idle: false,
-            hubs: big,
-        });
-    }
-    let blocking = Blocking::new(features, &hubs);
-    for (r, s) in stats.iter_mut().enumerate() {
-        let blocks = blocking.blocks(r, |_| true);
-        s.pairs = blocks.par_iter().map(|b| size(&blocking, b, &hubs)).sum();
-    }
-    (stats, hubs)
-}
-
-fn size(blocking: &Blocking<'_>, block: &Block, hubs: &Hubs) -> u64 {
-    let n = block.members.len() as u64;
-    if !hubs.keys.contains(&(block.rule, block.key)) {
-        return n * (n - 1) / 2;
-    }
-    let mut pairs = 0;
-    blocking.pairs(block, |_, _| pairs += 1);
-    pairs
-}
-
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
-}
-
-fn sample(features: &Features, hubs: &Hubs, seed: u64, used: &[bool; COMPARISONS]) -> Sample {
-    let blocking = Blocking::new(features, hubs);
-    let pattern = |a: u32, b: u32| {
-        let mut levels = compare::levels(
-            features,
-            &features.rows[a as usize],
-            &features.rows[b as usize],
-        );
-        for (l, used) in levels.iter_mut().zip(used) {
-            *l *= u8::from(*used);
-        }
-        levels
-    };
-    let mut candidates = vec![Patterns::new(); RULES.len()];
-    let mut strata = Vec::new();
-    for (r, rule) in RULES.iter().enumerate() {
-        let mut blocks = blocking.blocks(r, |_| true);
-        blocks.sort_by_key(|b| (mix(seed ^ u64::from(b.key)), b.key));
-        let sizes: Vec<u64> = blocks
-            .par_iter()
-            .map(|b| size(&blocking, b, hubs))
-            .collect();
-        let total: u64 = sizes.iter().sum();
-        let mut taken = 0;
-        let count = sizes
-            .iter()
-            .take_while(|s| {
-                let go = taken < SAMPLE_PER_RULE;
-                if go {
-                    taken += **s;
-                }
-                go
-            })
-            .count();
-        if taken == 0 {
-            continue;
-        }
-        let counted: Vec<HashMap<(Levels, bool), u64>> = blocks[..count]
-            .par_iter()
-            .map(|block| {
-                let mut counts = HashMap::new();
-                blocking.pairs(block, |a, b| {
-                    *counts
-                        .entry((pattern(a, b), blocking.owns(block, a, b)))
-                        .or_default() += 1
-                });
-                counts
-            })
-            .collect();
-        let up = total as f64 / taken as f64;
-        let mut patterns = Patterns::new();
-        for ((levels, first), n) in counted.into_iter().flatten() {
-            *patterns.entry(levels).or_default() += n as f64;
-            if first {
-                *candidates[r].entry(levels).or_default() += n as f64 * up;
-            }
-        }
-        strata.push(Stratum {
-            patterns,
-            blocked: rule.blocked,
-            share: SHARES,
-        });
-    }
-    Sample {
-        strata,
-        candidates,
-        random: random(features, seed, pattern),
-    }
-}
-
-fn random(features: &Features, seed: u64, pattern: impl Fn(u32, u32) -> Levels + Sync) -> Patterns {
-    let n = features.len() as u64;
-    let mut out = Patterns::new();
-    if n < 2 {
-        return out;
-    }
-    let all = n * (n - 1) / 2;
-    let pair = |k: u64| -> (u32, u32) {
-        if all <= RANDOM_PAIRS {
-            let b = ((1.0 + (1.0 + 8.0 * k as f64).sqrt()) / 2.0) as u64;
-            let b = if b * (b - 1) / 2 > k { b - 1 } else { b };
-            return ((k - b * (b - 1) / 2) as u32, b as u32);
-        }
-        let (a, b) = (
-            mix(seed.wrapping_add(2 * k)) % n,
-            mix(!seed.wrapping_add(2 * k + 1)) % (n - 1),
-        );
-        (a as u32, (b + u64::from(b >= a)) as u32)
-    };
-    let chunks: Vec<HashMap<Levels, u64>> = (0..all.min(RANDOM_PAIRS).div_ceil(10_000))
-        .into_par_iter()
-        .map(|chunk| {
-            let mut counts = HashMap::new();
-            for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
-                let (a, b) = pair(k);
-                *counts.entry(pattern(a, b)).or_default() += 1;
-            }
-            counts
-        })
-        .collect();
-    for (levels, n) in chunks.into_iter().flatten() {
-        *out.entry(levels).or_default() += n as f64;
-    }
-    out
 }
 
 struct Fit {
@@ -433,7 +254,7 @@ impl Fit {
         }
     }
 
-    /// Leaves out the rules that make many pairs for the matches that no rule before them finds.
+    /// Leaves out the rules that cost many pairs for the matches that no rule before them finds.
     fn judge(&self, rules: &mut [RuleStats], records: usize) {
         let share = [
             self.lambda[0],
@@ -441,14 +262,15 @@ impl Fit {
             1.0 - self.lambda[0] - self.lambda[1],
         ];
         for (stats, patterns) in rules.iter_mut().zip(&self.sample.candidates) {
-            let pairs: f64 = patterns.values().sum();
+            let own: f64 = patterns.values().sum();
+            let cost = own + PASSED_OVER * (stats.pairs as f64 - own).max(0.0);
             stats.matches = patterns
                 .iter()
                 .map(|(levels, n)| n * self.posterior(levels, &[], share)[0])
                 .sum::<f64>()
                 .max(0.0);
             stats.idle =
-                pairs > (FEW_PAIRS * records) as f64 && pairs > PAIRS_A_MATCH * stats.matches;
+                cost > (FEW_PAIRS * records) as f64 && cost > PAIRS_A_MATCH * stats.matches;
         }
     }
 

@@ -1,0 +1,317 @@
+//! The blocking rules, and what of a record they look at.
+
+use crate::compare::{AREA, BIRTH, BUILDING, EMAIL, FAMILY, GIVEN, PHONE, STREET};
+use crate::features::{Features, Row, col, short};
+
+/// What two records of a block share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Part {
+    Email,
+    Loyalty,
+    AppUser,
+    External,
+    Device,
+    BirthDate,
+    Postal,
+    City,
+    Town,
+    /// Number of the block, the house.
+    House,
+    Building,
+    /// Given name as it is read, or else as it is written.
+    Given,
+    /// Family name as it is read, or else as it is written.
+    Family,
+    /// Both names, in either order.
+    Names,
+    /// What both names sound like in English, in either order.
+    Sounds,
+    /// The first letters of both names, in either order.
+    Starts,
+    /// The first letters of the given name.
+    GivenStart,
+    /// What the family name sounds like in English.
+    FamilySound,
+    /// What comes before the @.
+    EmailName,
+    /// The first letters of the e-mail.
+    EmailStart,
+    /// Birth date, day and month in either order.
+    Birth,
+    /// Year and month of birth.
+    BirthMonth,
+    /// Month and day of birth.
+    Birthday,
+    /// Year of birth.
+    BirthYear,
+    /// Postal code, or else town: only for the refinement of hubs.
+    Place,
+    /// A phone, whichever of the two.
+    Phone,
+}
+
+/// Parts but for the phone, of which a record has two.
+pub(super) const PARTS: usize = Part::Phone as usize;
+
+impl Part {
+    /// Its bit in a set of parts.
+    pub(super) const fn bit(self) -> u32 {
+        1 << self as u32
+    }
+}
+
+/// A rule puts records into one block that share all its parts.
+pub(crate) struct Rule {
+    pub(crate) name: &'static str,
+    pub(super) parts: &'static [Part],
+    /// Comparisons that the rule fixes: left out when it trains.
+    pub(crate) blocked: &'static [usize],
+}
+
+impl Rule {
+    /// Its parts as a set.
+    pub(super) const fn needs(&self) -> u32 {
+        let (mut bits, mut at) = (0, 0);
+        while at < self.parts.len() {
+            bits |= self.parts[at].bit();
+            at += 1;
+        }
+        bits
+    }
+}
+
+const fn rule(name: &'static str, parts: &'static [Part], blocked: &'static [usize]) -> Rule {
+    Rule {
+        name,
+        parts,
+        blocked,
+    }
+}
+
+use Part::{
+    AppUser, Birth, BirthDate, BirthMonth, BirthYear, Birthday, Building, City, Device, Email,
+    EmailName, EmailStart, External, Family, FamilySound, Given, GivenStart, House, Loyalty, Names,
+    Phone, Place, Postal, Sounds, Starts, Town,
+};
+
+/// The rules, most telling first.
+#[rustfmt::skip]
+pub(crate) const RULES: [Rule; 29] = [
+    rule("email", &[Email], &[EMAIL]),
+    rule("phone", &[Phone], &[PHONE]),
+    rule("loyalty_number", &[Loyalty], &[]),
+    rule("app_user_id", &[AppUser], &[]),
+    rule("external_id", &[External], &[]),
+    rule("device_id", &[Device], &[]),
+    rule("given and birth", &[Given, BirthDate], &[GIVEN, BIRTH]),
+    rule("family and birth", &[Family, BirthDate], &[FAMILY, BIRTH]),
+    rule("both names", &[Names], &[GIVEN, FAMILY]),
+    rule("town and block", &[Town, House], &[STREET]),
+    rule("given and postal code", &[Given, Postal], &[GIVEN, AREA]),
+    rule("family and postal code", &[Family, Postal], &[FAMILY, AREA]),
+    rule("given and town", &[Given, Town], &[GIVEN, STREET]),
+    rule("family and town", &[Family, Town], &[FAMILY, STREET]),
+    rule("e-mail local part", &[EmailName], &[EMAIL]),
+    rule("birth", &[Birth], &[BIRTH]),
+    rule("sounds of both names", &[Sounds], &[GIVEN, FAMILY]),
+    rule("given and city", &[Given, City], &[GIVEN, AREA]),
+    rule("family and city", &[Family, City], &[FAMILY, AREA]),
+    rule("given and birthday", &[Given, Birthday], &[GIVEN, BIRTH]),
+    rule("family sound and birth month", &[FamilySound, BirthMonth], &[FAMILY, BIRTH]),
+    rule("start of given and birth month", &[GivenStart, BirthMonth], &[GIVEN, BIRTH]),
+    rule("postal code and birth year", &[Postal, BirthYear], &[AREA, BIRTH]),
+    rule("block and postal code", &[House, Postal], &[STREET, AREA]),
+    rule("block and city", &[House, City], &[STREET, AREA]),
+    rule("town and postal code", &[Town, Postal], &[STREET, AREA]),
+    rule("building and postal code", &[Building, Postal], &[BUILDING, AREA]),
+    rule("start of e-mail and birth year", &[EmailStart, BirthYear], &[EMAIL, BIRTH]),
+    rule("starts of both names", &[Starts], &[GIVEN, FAMILY]),
+];
+
+/// By what oversized blocks are refined: a pair of such a block must also share one of these.
+const REFINEMENTS: [Part; 5] = [Given, Family, BirthDate, Place, House];
+
+/// The refinements of a rule's hubs: those that its parts do not imply.
+pub(super) fn refinements(rule: usize) -> impl Iterator<Item = Part> + Clone {
+    let implied = RULES[rule].parts.iter().fold(0, |bits, part| {
+        bits | match part {
+            Names => Given.bit() | Family.bit(),
+            Birth => BirthDate.bit(),
+            Postal | Town => Place.bit(),
+            part => part.bit(),
+        }
+    });
+    REFINEMENTS
+        .into_iter()
+        .filter(move |part| implied & part.bit() == 0)
+}
+
+/// Key of the part of a hub that shares a refinement.
+pub(super) fn refined_key(key: u32, part: Part, value: u32) -> u32 {
+    self::key(u64::from(key) ^ (part as u64) << 40, [value])
+}
+
+pub(super) const PHONE_RULE: usize = 1;
+
+/// What a record has for each part, as numbers that are the same in every run; 0 for nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Sketch {
+    parts: [u32; PARTS],
+    /// Both phones.
+    phones: [u32; 2],
+    /// The parts that it has, as a set.
+    has: u32,
+}
+
+impl Sketch {
+    pub(super) fn of(f: &Features, r: &Row) -> Self {
+        let value = |c: usize| short(f.hash(r, c));
+        let name =
+            |text: usize, reading: usize| value(if r[reading] == 0 { text } else { reading });
+        let names = &f.dicts[col::GIVEN];
+        let mail = &f.dicts[col::EMAIL];
+        let code = |c: usize| r[c] as usize;
+        let (given, family) = (
+            name(col::GIVEN, col::GIVEN_READING),
+            name(col::FAMILY, col::FAMILY_READING),
+        );
+        let sounds = [col::GIVEN, col::FAMILY].map(|c| names.derived[code(c)]);
+        let starts = [col::GIVEN, col::FAMILY].map(|c| names.prefix[code(c)]);
+        let birth = r[col::BIRTH];
+        let dated = |n: u32| if birth == 0 { 0 } else { scattered(n) };
+        let (year, month, day) = (birth / 10_000, birth / 100 % 100, birth % 100);
+        let mut parts = [0; PARTS];
+        let mut set = |part: Part, value: u32| parts[part as usize] = value;
+        for (part, column) in [
+            (Email, col::EMAIL),
+            (Loyalty, col::LOYALTY),
+            (AppUser, col::APP_USER),
+            (External, col::EXTERNAL),
+            (Device, col::DEVICE),
+            (BirthDate, col::BIRTH),
+            (Postal, col::POSTAL),
+            (City, col::CITY),
+            (Town, col::TOWN),
+            (House, col::BLOCK),
+            (Building, col::BUILDING),
+        ] {
+            set(part, value(column));
+        }
+        set(Given, given);
+        set(Family, family);
+        set(Names, either_order([given, family]));
+        set(Sounds, either_order(sounds));
+        set(Starts, either_order(starts));
+        set(GivenStart, starts[0]);
+        set(FamilySound, sounds[1]);
+        set(EmailName, mail.derived[code(col::EMAIL)]);
+        set(EmailStart, mail.prefix[code(col::EMAIL)]);
+        set(
+            Birth,
+            dated(year * 10_000 + month.min(day) * 100 + month.max(day)),
+        );
+        set(BirthMonth, dated(year * 100 + month));
+        set(Birthday, dated(month * 100 + day));
+        set(BirthYear, dated(year));
+        set(
+            Place,
+            value(if r[col::POSTAL] == 0 {
+                col::TOWN
+            } else {
+                col::POSTAL
+            }),
+        );
+        let phones = [value(col::PHONE), value(col::PHONE2)];
+        let has = (0..)
+            .zip(&parts)
+            .fold(0, |bits, (n, value)| bits | u32::from(*value != 0) << n);
+        Self {
+            parts,
+            has: has | if phones == [0, 0] { 0 } else { Phone.bit() },
+            phones,
+        }
+    }
+
+    /// Key of the block that a rule puts the record into; 0 when it lacks a part. By the rule of phones, that of
+    /// its first phone.
+    pub(super) fn key(&self, rule: usize) -> u32 {
+        let parts = RULES[rule].parts.iter();
+        key(
+            rule as u64,
+            parts.map(|p| match p {
+                Phone => self.phones[0],
+                other => self.parts[*other as usize],
+            }),
+        )
+    }
+
+    /// Keys of the record by a rule: a record with two phones has two.
+    pub(super) fn keys(&self, rule: usize) -> [u32; 2] {
+        let second = if rule == PHONE_RULE {
+            key(rule as u64, [self.phones[1]])
+        } else {
+            0
+        };
+        [self.key(rule), second]
+    }
+
+    /// Keys of the phones that two records share.
+    pub(super) fn phone_keys(&self, other: &Self) -> impl Iterator<Item = u32> {
+        let shared = self
+            .phones
+            .into_iter()
+            .filter(|p| *p != 0 && other.phones.contains(p));
+        shared.map(|p| key(PHONE_RULE as u64, [p]))
+    }
+
+    /// What it has for a refinement of hubs; 0 for nothing.
+    pub(super) fn refinement(&self, part: Part) -> u32 {
+        self.parts[part as usize]
+    }
+
+    /// The parts that two records share, as a set.
+    pub(super) fn shared(&self, other: &Self) -> u32 {
+        const BITS: [u32; PARTS] = {
+            let (mut bits, mut n) = ([0; PARTS], 0);
+            while n < PARTS {
+                bits[n] = 1 << n;
+                n += 1;
+            }
+            bits
+        };
+        let mut shared = 0;
+        for ((mine, theirs), bit) in self.parts.iter().zip(&other.parts).zip(BITS) {
+            shared |= if mine == theirs { bit } else { 0 };
+        }
+        let [first, second] = self.phones;
+        let [a, b] = other.phones;
+        let phone =
+            first != 0 && (first == a || first == b) || second != 0 && (second == a || second == b);
+        (shared | if phone { Phone.bit() } else { 0 }) & self.has
+    }
+}
+
+fn scattered(n: u32) -> u32 {
+    short(u64::from(n + 1).wrapping_mul(0xA24B_AED4_963E_E407))
+}
+
+fn either_order([a, b]: [u32; 2]) -> u32 {
+    if a == 0 || b == 0 {
+        0
+    } else {
+        (a.min(b) ^ a.max(b).rotate_left(7)).max(1)
+    }
+}
+
+/// Key of the values that a rule, which is the salt, looks at; 0 when one is missing.
+fn key(salt: u64, values: impl IntoIterator<Item = u32>) -> u32 {
+    let mut mixed = salt.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    for value in values {
+        if value == 0 {
+            return 0;
+        }
+        mixed = (mixed.rotate_left(29) ^ u64::from(value)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    short(mixed)
+}

@@ -1,0 +1,290 @@
+//! The comparison of each field: what codes alone say, and the level.
+
+use super::similarity::{contains, one_slip, reaches, similarity};
+use super::{COMPARISONS, GIVEN, Likely};
+use crate::features::{Dict, Features, Row, Script, col};
+
+/// What codes say about each comparison.
+pub(super) fn likely(f: &Features, a: &Row, b: &Row) -> [Likely; COMPARISONS] {
+    use Likely::{From, Level};
+    let both = |c: usize| a[c] != 0 && b[c] != 0;
+    let equal = |c: usize| both(c) && a[c] == b[c];
+    let whole = |c: usize| match (both(c), equal(c)) {
+        (false, _) => Level(0),
+        (_, true) => Level(1),
+        _ => From(2),
+    };
+    let name = |c: usize| if equal(c) { Level(1) } else { From(2) };
+    let email = |c: u32| f.dicts[col::EMAIL].derived[c as usize];
+    [
+        name(col::GIVEN),
+        name(col::FAMILY),
+        Level(birth(a[col::BIRTH], b[col::BIRTH])),
+        match whole(col::GENDER) {
+            From(_) => Level(2),
+            known => known,
+        },
+        match whole(col::EMAIL) {
+            From(_) if email(a[col::EMAIL]) == email(b[col::EMAIL]) => Level(2),
+            From(_) => From(3),
+            known => known,
+        },
+        match (both(col::PHONE), shares_phone(a, b)) {
+            (false, _) => Level(0),
+            (_, true) => Level(1),
+            _ => From(2),
+        },
+        area_by_codes(a, b).map_or(From(3), Level),
+        street_by_codes(a, b),
+        whole(col::BUILDING),
+    ]
+}
+
+/// The two columns of a part of a name, text and reading, and those of the other part.
+type NameColumns = (usize, usize, usize, usize);
+
+const GIVEN_COLUMNS: NameColumns = (
+    col::GIVEN,
+    col::GIVEN_READING,
+    col::FAMILY,
+    col::FAMILY_READING,
+);
+const FAMILY_COLUMNS: NameColumns = (
+    col::FAMILY,
+    col::FAMILY_READING,
+    col::GIVEN,
+    col::GIVEN_READING,
+);
+
+pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
+    let (own, own_reading, other, other_reading) = match comparison {
+        GIVEN => GIVEN_COLUMNS,
+        _ => FAMILY_COLUMNS,
+    };
+    let (x, y) = (a[own], b[own]);
+    let (rx, ry) = (a[own_reading], b[own_reading]);
+    if x != 0 && x == y {
+        return 1;
+    }
+    let texts = &f.dicts[col::GIVEN];
+    let script = |code: u32| texts.script[code as usize];
+    if rx != 0 && rx == ry {
+        // Two names in kanji that are only read alike are a slip of the keyboard at best.
+        let homophones =
+            x != 0 && y != 0 && script(x) == Script::Kanji && script(y) == Script::Kanji;
+        return if homophones { 6 } else { 2 };
+    }
+    let crosses = |own: usize, other: usize| {
+        (
+            a[own] != 0 && a[own] == b[other],
+            b[own] != 0 && b[own] == a[other],
+        )
+    };
+    let four =
+        |own: usize, other: usize| [a[own], b[own], a[other], b[other]].iter().all(|c| *c != 0);
+    let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 6;
+    match crosses(own, other) {
+        (true, true) => return 3,
+        (true, false) if similar(b[own], a[other]) => return 3,
+        (false, true) if similar(a[own], b[other]) => return 3,
+        // A record with one name only, that is the other's other name: it counts once, where it is missing.
+        (true, _) | (_, true) if !four(own, other) => return if x == 0 || y == 0 { 3 } else { 0 },
+        _ => {}
+    }
+    if crosses(own_reading, other_reading) == (true, true) {
+        return 3;
+    }
+    if x == 0 || y == 0 || script(x) != script(y) {
+        // Letters of two scripts cannot be compared; their readings can.
+        if rx == 0 || ry == 0 {
+            return 0;
+        }
+        return similar_name(&f.dicts[col::GIVEN_READING], rx, ry);
+    }
+    similar_name(texts, x, y)
+}
+
+fn similar_name(dict: &Dict, x: u32, y: u32) -> u8 {
+    match similarity(dict, x, y, 0.8) {
+        Some(similarity) if similarity >= 0.92 => 4,
+        _ if contains(dict, x, y) => 5,
+        Some(_) => 6,
+        None => 7,
+    }
+}
+
+pub(super) fn birth(a: u32, b: u32) -> u8 {
+    if a == 0 || b == 0 {
+        return 0;
+    }
+    if a == b {
+        return 1;
+    }
+    let parts = |d: u32| (d / 10_000, d / 100 % 100, d % 100);
+    let ((ya, ma, da), (yb, mb, db)) = (parts(a), parts(b));
+    if ya == yb && ma == db && da == mb {
+        return 2;
+    }
+    let digits = |mut d: u32| {
+        let mut out = [0u8; 8];
+        for slot in out.iter_mut().rev() {
+            *slot = (d % 10) as u8;
+            d /= 10;
+        }
+        out
+    };
+    let (xa, xb) = (digits(a), digits(b));
+    let mut differ = (0..8).filter(|i| xa[*i] != xb[*i]);
+    match (differ.next(), differ.next(), differ.next()) {
+        (Some(_), None, _) => return 2,
+        (Some(i), Some(j), None) if j == i + 1 && xa[i] == xb[j] && xa[j] == xb[i] => return 2,
+        _ => {}
+    }
+    match (ya == yb, ma == mb, da == db) {
+        (true, true, _) | (true, _, true) | (_, true, true) => 3,
+        (true, ..) => 4,
+        _ => 5,
+    }
+}
+
+pub(super) fn email(f: &Features, a: u32, b: u32) -> u8 {
+    if a == 0 || b == 0 {
+        return 0;
+    }
+    let dict = &f.dicts[col::EMAIL];
+    let value = |c: u32| &dict.values[c as usize];
+    if a == b {
+        1
+    } else if dict.derived[a as usize] == dict.derived[b as usize] {
+        2
+    } else if one_slip(value(a), value(b)) {
+        3
+    } else if reaches(dict, a, b, 0.92) {
+        4
+    } else {
+        5
+    }
+}
+
+fn phones(row: &Row) -> impl Iterator<Item = u32> + Clone + use<> {
+    let phones = [row[col::PHONE], row[col::PHONE2]];
+    phones.into_iter().filter(|p| *p != 0)
+}
+
+fn shares_phone(a: &Row, b: &Row) -> bool {
+    phones(a).any(|x| phones(b).any(|y| x == y))
+}
+
+pub(super) fn phone(f: &Features, a: &Row, b: &Row) -> u8 {
+    if a[col::PHONE] == 0 || b[col::PHONE] == 0 {
+        return 0;
+    }
+    if shares_phone(a, b) {
+        return 1;
+    }
+    let values = &f.dicts[col::PHONE].values;
+    let slip = |x: u32, y: u32| one_slip(&values[x as usize], &values[y as usize]);
+    let slipped = phones(a).any(|x| phones(b).any(|y| slip(x, y)));
+    if slipped { 2 } else { 3 }
+}
+
+/// The level of the area, unless letters decide: then it is 3 or the one that the prefecture tells.
+fn area_by_codes(a: &Row, b: &Row) -> Option<u8> {
+    let both = |c: usize| a[c] != 0 && b[c] != 0;
+    let equal = |c: usize| both(c) && a[c] == b[c];
+    let count = |of: &dyn Fn(usize) -> bool| u8::from(of(col::POSTAL)) + u8::from(of(col::CITY));
+    match (count(&both), count(&equal)) {
+        (0, _) if !both(col::PREFECTURE) => Some(0),
+        (0, _) => Some(if equal(col::PREFECTURE) { 4 } else { 5 }),
+        (known, same) if same == known => Some(1),
+        (_, 1..) => Some(2),
+        _ => None,
+    }
+}
+
+pub(super) fn area(f: &Features, a: &Row, b: &Row) -> u8 {
+    if let Some(level) = area_by_codes(a, b) {
+        return level;
+    }
+    let both = |c: usize| a[c] != 0 && b[c] != 0;
+    let postal = |r: &Row| &f.dicts[col::POSTAL].values[r[col::POSTAL] as usize];
+    let similar = both(col::CITY) && reaches(&f.dicts[col::CITY], a[col::CITY], b[col::CITY], 0.88)
+        || both(col::POSTAL) && one_slip(postal(a), postal(b));
+    match similar {
+        true => 3,
+        false if both(col::PREFECTURE) && a[col::PREFECTURE] == b[col::PREFECTURE] => 4,
+        false => 5,
+    }
+}
+
+fn same_block(a: &Row, b: &Row) -> bool {
+    a[col::BLOCK] != 0 && a[col::BLOCK] == b[col::BLOCK]
+}
+
+fn street_by_codes(a: &Row, b: &Row) -> Likely {
+    let both = |c: usize| a[c] != 0 && b[c] != 0;
+    match (both(col::TOWN), same_block(a, b)) {
+        (false, true) => Likely::Level(4),
+        (false, false) => Likely::Level(if both(col::BLOCK) { 5 } else { 0 }),
+        (true, block) if a[col::TOWN] == b[col::TOWN] => Likely::Level(if block { 1 } else { 3 }),
+        // Lines of an address change places.
+        (true, block) if a[col::BUILDING] != 0 || b[col::BUILDING] != 0 => {
+            Likely::From(if block { 1 } else { 3 })
+        }
+        (true, true) => Likely::From(2),
+        (true, false) => Likely::From(4),
+    }
+}
+
+pub(super) fn street(f: &Features, a: &Row, b: &Row) -> u8 {
+    if let Likely::Level(level) = street_by_codes(a, b) {
+        return level;
+    }
+    let crossed = |a: &Row, b: &Row| {
+        b[col::BUILDING] != 0 && f.hash(a, col::TOWN) == f.hash(b, col::BUILDING)
+    };
+    let block = same_block(a, b);
+    if crossed(a, b) || crossed(b, a) {
+        return if block { 1 } else { 3 };
+    }
+    let similar = reaches(&f.dicts[col::TOWN], a[col::TOWN], b[col::TOWN], 0.88);
+    match (similar, block) {
+        (true, true) => 2,
+        (true, false) | (false, true) => 4,
+        (false, false) => 5,
+    }
+}
+
+pub(super) fn building(f: &Features, a: u32, b: u32) -> u8 {
+    if a == 0 || b == 0 {
+        0
+    } else if a == b {
+        1
+    } else if reaches(&f.dicts[col::BUILDING], a, b, 0.88) {
+        2
+    } else {
+        3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn birth_dates_agree_by_degrees() {
+        for (a, b, want) in [
+            (19_800_102, 19_800_102, 1),
+            (19_800_102, 19_800_201, 2),
+            (19_800_102, 19_800_112, 2),
+            (19_800_102, 18_900_102, 2),
+            (19_800_102, 19_080_102, 2),
+            (19_800_102, 19_750_102, 3),
+            (19_800_102, 19_801_220, 4),
+            (19_800_102, 19_751_220, 5),
+            (0, 19_800_102, 0),
+        ] {
+            assert_eq!(birth(a, b), want, "{a} {b}");
+        }
+    }
+}

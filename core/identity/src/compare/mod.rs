@@ -1,0 +1,247 @@
+//! Comparison levels: how two values of a field agree, as a small number. Level 0 means that one of
+//! them is missing and carries no weight; level 1 is full agreement; higher levels agree less.
+
+mod fields;
+mod similarity;
+
+use crate::features::{Features, Row, col};
+
+/// How many comparisons there are.
+pub const COMPARISONS: usize = 9;
+/// Most levels a comparison has, missing included.
+pub const LEVELS: usize = 8;
+
+/// Levels of a pair, by comparison.
+pub type Levels = [u8; COMPARISONS];
+
+pub(crate) const GIVEN: usize = 0;
+pub(crate) const FAMILY: usize = 1;
+pub(crate) const BIRTH: usize = 2;
+pub(crate) const GENDER: usize = 3;
+pub(crate) const EMAIL: usize = 4;
+pub(crate) const PHONE: usize = 5;
+pub(crate) const AREA: usize = 6;
+pub(crate) const STREET: usize = 7;
+pub(crate) const BUILDING: usize = 8;
+
+/// What is fixed about a comparison: its name, its levels, and what is believed before any data.
+#[derive(Debug)]
+pub struct Comparison {
+    /// Name in models and explanations.
+    pub name: &'static str,
+    /// Customer fields that it reads.
+    pub fields: &'static [&'static str],
+    /// Names of the levels from 1.
+    pub levels: &'static [&'static str],
+    /// Share of same-person pairs at each level, believed before any data.
+    pub(crate) m: &'static [f64],
+    /// Share of unrelated pairs at each level, believed before any data.
+    pub(crate) u: &'static [f64],
+    /// How far two members of one household agree as one person does (1) or as strangers do (0).
+    pub(crate) household: f64,
+}
+
+const NAME_LEVELS: &[&str] = &[
+    "exact",
+    "same reading",
+    "swapped",
+    "similar",
+    "initial or start",
+    "somewhat similar",
+    "different",
+];
+
+/// Every comparison, in the order of [`Levels`].
+pub const COMPARISON: [Comparison; COMPARISONS] = [
+    Comparison {
+        name: "given",
+        fields: &["given_name", "given_kana", "name", "name_kana"],
+        levels: NAME_LEVELS,
+        m: &[0.80, 0.04, 0.02, 0.05, 0.03, 0.02, 0.04],
+        u: &[0.004, 0.001, 0.0003, 0.003, 0.02, 0.01, 0.9617],
+        household: 0.005,
+    },
+    Comparison {
+        name: "family",
+        fields: &["family_name", "family_kana", "name", "name_kana"],
+        levels: NAME_LEVELS,
+        m: &[0.80, 0.03, 0.02, 0.05, 0.01, 0.02, 0.07],
+        u: &[0.004, 0.0005, 0.0003, 0.002, 0.015, 0.01, 0.9682],
+        household: 0.8,
+    },
+    Comparison {
+        name: "birth",
+        fields: &["birth_date"],
+        levels: &[
+            "exact",
+            "one slip",
+            "two of three parts",
+            "same year",
+            "different",
+        ],
+        m: &[0.88, 0.06, 0.03, 0.01, 0.02],
+        u: &[0.00005, 0.0008, 0.004, 0.014, 0.98115],
+        household: 0.006,
+    },
+    Comparison {
+        name: "gender",
+        fields: &["gender"],
+        levels: &["same", "different"],
+        m: &[0.98, 0.02],
+        u: &[0.5, 0.5],
+        household: 0.0,
+    },
+    Comparison {
+        name: "email",
+        fields: &["email"],
+        levels: &["exact", "local part", "one slip", "similar", "different"],
+        m: &[0.70, 0.05, 0.05, 0.03, 0.17],
+        u: &[0.00001, 0.0002, 0.00005, 0.0005, 0.99924],
+        household: 0.2,
+    },
+    Comparison {
+        name: "phone",
+        fields: &["phone", "phone2"],
+        levels: &["exact", "one slip", "different"],
+        m: &[0.70, 0.05, 0.25],
+        u: &[0.00001, 0.0001, 0.99989],
+        household: 0.6,
+    },
+    Comparison {
+        name: "area",
+        fields: &["postal_code", "city", "prefecture"],
+        levels: &[
+            "all parts",
+            "some parts",
+            "similar",
+            "prefecture",
+            "different",
+        ],
+        m: &[0.75, 0.10, 0.05, 0.05, 0.05],
+        u: &[0.005, 0.005, 0.005, 0.1, 0.885],
+        household: 0.9,
+    },
+    Comparison {
+        name: "street",
+        fields: &["town", "block"],
+        levels: &[
+            "town and block",
+            "similar town and block",
+            "town",
+            "similar town or block",
+            "different",
+        ],
+        m: &[0.65, 0.10, 0.10, 0.05, 0.10],
+        u: &[0.0001, 0.0002, 0.003, 0.02, 0.9767],
+        household: 0.9,
+    },
+    Comparison {
+        name: "building",
+        fields: &["building"],
+        levels: &["exact", "similar", "different"],
+        m: &[0.70, 0.15, 0.15],
+        u: &[0.005, 0.01, 0.985],
+        household: 0.9,
+    },
+];
+
+/// What codes alone say about a comparison of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likely {
+    /// Its level.
+    Level(u8),
+    /// That it agrees no better than at this level, or not at all.
+    From(u8),
+}
+
+/// The comparisons of one pair, each made when it is asked for and no more than once.
+pub(crate) struct Comparing<'a> {
+    features: &'a Features,
+    a: &'a Row,
+    b: &'a Row,
+    known: [Likely; COMPARISONS],
+}
+
+impl<'a> Comparing<'a> {
+    pub(crate) fn new(features: &'a Features, a: &'a Row, b: &'a Row) -> Self {
+        Self {
+            features,
+            a,
+            b,
+            known: fields::likely(features, a, b),
+        }
+    }
+
+    pub(crate) fn likely(&self, comparison: usize) -> Likely {
+        self.known[comparison]
+    }
+
+    /// The level of a comparison.
+    pub(crate) fn level(&mut self, comparison: usize) -> u8 {
+        if let Likely::Level(level) = self.known[comparison] {
+            return level;
+        }
+        let (f, a, b) = (self.features, self.a, self.b);
+        let level = match comparison {
+            GIVEN | FAMILY => fields::name(f, a, b, comparison),
+            EMAIL => match fields::email(f, a[col::EMAIL], b[col::EMAIL]) {
+                // Addresses are made of names: two people of one name have similar ones.
+                4 if [GIVEN, FAMILY]
+                    .iter()
+                    .any(|c| (1..=4).contains(&self.level(*c))) =>
+                {
+                    0
+                }
+                level => level,
+            },
+            PHONE => fields::phone(f, a, b),
+            AREA => fields::area(f, a, b),
+            STREET => fields::street(f, a, b),
+            BUILDING => fields::building(f, a[col::BUILDING], b[col::BUILDING]),
+            // Of birth dates and genders, codes say everything.
+            _ => 0,
+        };
+        self.known[comparison] = Likely::Level(level);
+        level
+    }
+
+    /// The levels of all comparisons.
+    pub(crate) fn levels(mut self) -> Levels {
+        std::array::from_fn(|c| self.level(c))
+    }
+}
+
+/// Columns whose joint value full agreement of a comparison is about, for term frequencies.
+pub(crate) fn term(f: &Features, row: &Row, comparison: usize) -> u64 {
+    let h = |c| f.hash(row, c);
+    match comparison {
+        GIVEN if row[col::GIVEN] == 0 => h(col::GIVEN_READING),
+        GIVEN => h(col::GIVEN),
+        FAMILY if row[col::FAMILY] == 0 => h(col::FAMILY_READING),
+        FAMILY => h(col::FAMILY),
+        EMAIL => h(col::EMAIL),
+        PHONE => h(col::PHONE),
+        AREA if row[col::POSTAL] != 0 => h(col::POSTAL),
+        AREA => h(col::CITY),
+        STREET if row[col::TOWN] != 0 && row[col::BLOCK] != 0 => {
+            h(col::TOWN) ^ h(col::BLOCK).rotate_left(17)
+        }
+        BUILDING => h(col::BUILDING),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beliefs_are_distributions() {
+        for c in &COMPARISON {
+            for p in [c.m, c.u] {
+                assert_eq!(p.len(), c.levels.len(), "{}", c.name);
+                assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{}", c.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! From columns to features: values are folded and become codes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use rayon::prelude::*;
+
+use super::texts::{Interner, Texts};
+use super::{COLUMNS, Dict, Features, Row, col, dict_of, parse_id};
+use crate::error::IdentityError;
+use crate::fold;
+
+/// The dictionary of the values in use, and the new code of each old one.
+fn dictionary(values: Interner, column: usize, used: &[bool]) -> (Dict, Vec<u32>) {
+    let values = values.texts();
+    let mut order: Vec<u32> = (1..values.len() as u32)
+        .filter(|code| used[*code as usize])
+        .collect();
+    order.par_sort_unstable_by_key(|code| &values[*code as usize]);
+    let mut map = vec![0u32; values.len()];
+    let mut sorted = Texts::default();
+    sorted.push("");
+    for old in order {
+        map[old as usize] = sorted.len() as u32;
+        sorted.push(&values[old as usize]);
+    }
+    drop(values);
+    (Dict::build(sorted, column), map)
+}
+
+/// Builds [`Features`] batch by batch.
+pub struct FeaturesBuilder {
+    /// Records as they came: the last of an id stands.
+    ids: Vec<u128>,
+    /// Source of each; [`GONE`] says that the record was taken out again.
+    source: Vec<u32>,
+    rows: Vec<Row>,
+    sources: Interner,
+    values: Vec<Interner>,
+    ignored: BTreeMap<String, u64>,
+}
+
+const GONE: u32 = u32::MAX;
+
+impl Default for FeaturesBuilder {
+    fn default() -> Self {
+        Self {
+            ids: Vec::new(),
+            source: Vec::new(),
+            rows: Vec::new(),
+            sources: Interner::default(),
+            values: (0..col::WIDTH).map(|_| Interner::default()).collect(),
+            ignored: BTreeMap::new(),
+        }
+    }
+}
+
+fn strings(batch: &RecordBatch, name: &str) -> Result<Option<StringArray>, IdentityError> {
+    let Some(column) = batch.column_by_name(name) else {
+        return Ok(None);
+    };
+    let text = cast(column, &DataType::Utf8)?;
+    Ok(text.as_any().downcast_ref::<StringArray>().cloned())
+}
+
+fn value(column: &Option<StringArray>, row: usize) -> Option<&str> {
+    let column = column.as_ref()?;
+    (!column.is_null(row))
+        .then(|| column.value(row))
+        .filter(|v| !v.is_empty())
+}
+
+impl FeaturesBuilder {
+    /// Adds records; see [`Features::build`].
+    ///
+    /// # Errors
+    /// As [`Features::build`].
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<(), IdentityError> {
+        self.push_some(batch, |_| true)
+    }
+
+    /// Adds those records that are wanted.
+    ///
+    /// # Errors
+    /// As [`Features::build`].
+    pub fn push_some(
+        &mut self,
+        batch: &RecordBatch,
+        wanted: impl Fn(u128) -> bool,
+    ) -> Result<(), IdentityError> {
+        let ids = strings(batch, "record_id")?.ok_or(IdentityError::MissingColumn("record_id"))?;
+        let sources = strings(batch, "source")?.ok_or(IdentityError::MissingColumn("source"))?;
+        let columns = COLUMNS
+            .iter()
+            .map(|name| strings(batch, name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (names, kanas) = (strings(batch, "name")?, strings(batch, "name_kana")?);
+        for row in 0..batch.num_rows() {
+            let id = (!ids.is_null(row))
+                .then(|| parse_id(ids.value(row)))
+                .flatten()
+                .ok_or(IdentityError::RecordId { row })?;
+            if !wanted(id) {
+                continue;
+            }
+            let mut codes = Row::default();
+            self.names(
+                &mut codes,
+                &columns,
+                row,
+                value(&names, row),
+                value(&kanas, row),
+            );
+            for c in col::EMAIL..col::WIDTH {
+                if let Some(v) = value(&columns[c], row) {
+                    codes[c] = self.encode(c, v);
+                }
+            }
+            if codes[col::PHONE] == 0 || codes[col::PHONE] == codes[col::PHONE2] {
+                codes[col::PHONE] = codes[col::PHONE2];
+                codes[col::PHONE2] = 0;
+            }
+            if codes[col::BUSINESS] == 0 && value(&names, row).is_some_and(fold::is_company) {
+                codes[col::BUSINESS] = 2;
+            }
+            let source = if sources.is_null(row) {
+                0
+            } else {
+                self.sources.number(sources.value(row))
+            };
+            self.keep(id, source, codes);
+        }
+        Ok(())
+    }
+
+    fn names(
+        &mut self,
+        codes: &mut Row,
+        columns: &[Option<StringArray>],
+        row: usize,
+        whole: Option<&str>,
+        whole_kana: Option<&str>,
+    ) {
+        let part = |c: usize| value(&columns[c], row).map(str::to_owned);
+        let (mut given, mut family) = (part(col::GIVEN), part(col::FAMILY));
+        if let (None, None, Some(whole)) = (&given, &family, whole) {
+            (family, given) = fold::split_name(whole);
+        }
+        let (mut given_kana, mut family_kana) =
+            (part(col::GIVEN_READING), part(col::FAMILY_READING));
+        if let (None, None, Some(whole)) = (&given_kana, &family_kana, whole_kana) {
+            (family_kana, given_kana) = fold::split_name(whole);
+        }
+        for (c, reading_column, written, kana) in [
+            (col::GIVEN, col::GIVEN_READING, given, given_kana),
+            (col::FAMILY, col::FAMILY_READING, family, family_kana),
+        ] {
+            let folded = written.as_deref().map(fold::name).unwrap_or_default();
+            let reading = kana
+                .as_deref()
+                .map(fold::name)
+                .and_then(|k| fold::reading(&k))
+                .or_else(|| fold::reading(&folded));
+            codes[c] = self.values[dict_of(c)].number(&folded);
+            codes[reading_column] =
+                self.values[dict_of(reading_column)].number(&reading.unwrap_or_default());
+        }
+    }
+
+    fn encode(&mut self, column: usize, raw: &str) -> u32 {
+        let folded = fold::text(raw);
+        let code = match column {
+            col::BIRTH => fold::date(raw).unwrap_or(0),
+            col::BUSINESS => {
+                return if matches!(&*folded, "true" | "1" | "yes") {
+                    2
+                } else {
+                    1
+                };
+            }
+            col::GENDER if folded == "unknown" => return 0,
+            col::EMAIL if fold::is_junk_email(&folded) => 0,
+            col::PHONE | col::PHONE2 => {
+                let digits: String = folded.chars().filter(char::is_ascii_digit).collect();
+                if fold::is_junk_phone(&digits) {
+                    0
+                } else {
+                    self.values[col::PHONE].number(&digits)
+                }
+            }
+            c => self.values[dict_of(c)].number(&folded),
+        };
+        if code == 0 {
+            *self.ignored.entry(COLUMNS[column].to_owned()).or_default() += 1;
+        }
+        code
+    }
+
+    fn keep(&mut self, id: u128, source: u32, row: Row) {
+        self.ids.push(id);
+        self.source.push(source);
+        self.rows.push(row);
+    }
+
+    /// Takes a record out again.
+    pub fn remove(&mut self, id: u128) {
+        self.keep(id, GONE, Row::default());
+    }
+
+    /// Places of the records that stand, ordered by id.
+    fn standing(&self) -> Vec<u32> {
+        let id = |place: u32| self.ids[place as usize];
+        let mut places: Vec<u32> = (0..self.ids.len() as u32).collect();
+        places.par_sort_unstable_by_key(|p| (id(*p), *p));
+        let last = places.chunk_by(|a, b| id(*a) == id(*b));
+        let last = last.filter_map(|versions| versions.last().copied());
+        last.filter(|p| self.source[*p as usize] != GONE).collect()
+    }
+
+    /// The features of the records.
+    #[must_use]
+    pub fn finish(self) -> Features {
+        let standing = self.standing();
+        let mut used: Vec<Vec<bool>> = self.values.iter().map(|v| vec![false; v.len()]).collect();
+        for place in &standing {
+            let row = &self.rows[*place as usize];
+            for c in (0..col::WIDTH).filter(|c| is_coded(*c)) {
+                used[dict_of(c)][row[c] as usize] = true;
+            }
+        }
+        let built: Vec<(Dict, Vec<u32>)> = self
+            .values
+            .into_par_iter()
+            .zip(used)
+            .enumerate()
+            .map(|(c, (values, used))| dictionary(values, c, &used))
+            .collect();
+        let names = self.sources.texts();
+        let mut sources: Vec<(Box<str>, usize)> = names.iter().map(Into::into).zip(0..).collect();
+        sources.sort_unstable();
+        let mut source_map = vec![0u16; sources.len()];
+        for (new, (_, old)) in sources.iter().enumerate() {
+            source_map[*old] = new as u16;
+        }
+        let source = |p: &u32| source_map[self.source[*p as usize] as usize];
+        let row = |p: &u32| {
+            let mut row = self.rows[*p as usize];
+            for c in (0..col::WIDTH).filter(|c| is_coded(*c)) {
+                row[c] = built[dict_of(c)].1[row[c] as usize];
+            }
+            row
+        };
+        Features {
+            ids: standing.iter().map(|p| self.ids[*p as usize]).collect(),
+            source: standing.iter().map(source).collect(),
+            rows: standing.par_iter().map(row).collect(),
+            sources: sources.into_iter().map(|s| s.0).collect(),
+            dicts: built.into_iter().map(|b| Arc::new(b.0)).collect(),
+            ignored: self.ignored,
+        }
+    }
+}
+
+/// Whether a column's values are codes of a dictionary.
+fn is_coded(column: usize) -> bool {
+    column != col::BIRTH && column != col::BUSINESS
+}

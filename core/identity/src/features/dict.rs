@@ -1,0 +1,172 @@
+//! Dictionaries: the distinct values of a column, each with what comparing and blocking need of it.
+
+use hashbrown::HashMap;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Texts, col};
+use crate::fold;
+
+/// The distinct values of a column, sorted; code `n` is `values[n]`, code 0 is missing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Dict {
+    pub(crate) values: Texts,
+    /// Codes up to this one are sorted by value.
+    sorted: usize,
+    /// Hash of the value: the same in every run.
+    pub(crate) hash: Vec<u64>,
+    /// Bit set of its characters, for upper bounds on similarity.
+    pub(crate) mask: Vec<u64>,
+    /// Length in characters, at most 255.
+    pub(crate) len: Vec<u8>,
+    /// Writing: letters of different ones cannot be compared.
+    pub(crate) script: Vec<Script>,
+    /// Names and e-mails: hash of the sound of a name, of the local part of an e-mail; 0 when there is none.
+    pub(crate) derived: Vec<u32>,
+    /// Names and e-mails: hash of the first characters; 0 for the missing value.
+    pub(crate) prefix: Vec<u32>,
+}
+
+/// A hash of half the length, never 0 but for 0.
+pub(crate) fn short(hash: u64) -> u32 {
+    if hash == 0 {
+        0
+    } else {
+        ((hash >> 32) as u32).max(1)
+    }
+}
+
+/// What a value is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Script {
+    Kanji,
+    Kana,
+    Letters,
+}
+
+fn script(value: &str) -> Script {
+    if value.is_ascii() {
+        Script::Letters
+    } else if value.chars().any(fold::is_kanji) {
+        Script::Kanji
+    } else if value.chars().any(fold::is_kana) {
+        Script::Kana
+    } else {
+        Script::Letters
+    }
+}
+
+/// What is kept beside one value.
+struct Facts {
+    hash: u64,
+    mask: u64,
+    len: u8,
+    script: Script,
+    derived: u32,
+    prefix: u32,
+}
+
+impl Facts {
+    fn of(value: &str, column: usize) -> Self {
+        let mask = value.chars().fold(0u64, |m, c| {
+            m | 1 << (u32::from(c).wrapping_mul(0x9E37_79B1) >> 26)
+        });
+        let start = value
+            .char_indices()
+            .nth(if value.is_ascii() { 3 } else { 1 })
+            .map_or(value.len(), |(i, _)| i);
+        let hash = |text: &str| match text {
+            "" => 0,
+            text => short(xxh3_64(text.as_bytes())),
+        };
+        let derived = match column {
+            col::GIVEN if value.is_ascii() && value.len() > 1 => {
+                let sound = rphonetic::DoubleMetaphone::default().double_metaphone(value);
+                hash(&sound.primary())
+            }
+            col::GIVEN => hash(value),
+            col::EMAIL => hash(value.split('@').next().unwrap_or_default()),
+            _ => 0,
+        };
+        Self {
+            hash: xxh3_64(value.as_bytes()),
+            mask,
+            len: value.chars().count().min(255) as u8,
+            script: script(value),
+            derived,
+            prefix: hash(&value[..start]),
+        }
+    }
+}
+
+impl Dict {
+    /// Of sorted values; the first is the empty one.
+    pub(super) fn build(values: Texts, column: usize) -> Self {
+        let mut out = Self {
+            sorted: values.len(),
+            ..Self::default()
+        };
+        out.note(&values, 0, column);
+        out.values = values;
+        out
+    }
+
+    /// Keeps the facts of the values from a number on.
+    fn note(&mut self, values: &Texts, from: usize, column: usize) {
+        const PIECE: usize = 1 << 16;
+        let phrased = matches!(column, col::GIVEN | col::EMAIL);
+        for begin in (from..values.len()).step_by(PIECE) {
+            let piece = begin..(begin + PIECE).min(values.len());
+            let facts = piece.into_par_iter().map(|n| Facts::of(&values[n], column));
+            for facts in facts.collect::<Vec<_>>() {
+                self.hash.push(facts.hash);
+                self.mask.push(facts.mask);
+                self.len.push(facts.len);
+                self.script.push(facts.script);
+                if phrased {
+                    self.derived.push(facts.derived);
+                    self.prefix.push(facts.prefix);
+                }
+            }
+        }
+    }
+
+    /// Adds values behind the sorted ones, where they are new; gives the code of each.
+    pub(crate) fn extend(
+        &mut self,
+        values: impl IntoIterator<Item = String>,
+        column: usize,
+    ) -> HashMap<String, u32> {
+        let mut codes = HashMap::new();
+        let from = self.values.len();
+        for value in values {
+            let code = match self.code(&value) {
+                0 if !value.is_empty() && !codes.contains_key(&value) => {
+                    self.values.push(&value);
+                    (self.values.len() - 1) as u32
+                }
+                0 => continue,
+                code => code,
+            };
+            codes.insert(value, code);
+        }
+        let values = std::mem::take(&mut self.values);
+        self.note(&values, from, column);
+        self.values = values;
+        codes
+    }
+
+    /// Code of one of the sorted values; 0 when no record has it.
+    pub(crate) fn code(&self, value: &str) -> u32 {
+        let (mut low, mut high) = (0, self.sorted);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.values[middle].cmp(value) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return middle as u32,
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        0
+    }
+}

@@ -1,0 +1,172 @@
+//! Identifiers: values that prove that records are one person, as long as one person is on them.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
+
+use crate::edge::{Edge, IDENTIFIER_RULE};
+use crate::features::{COLUMNS, Features, col, dict_of};
+use crate::fold;
+use crate::guard::{Guard, differ};
+use crate::policy::{Identifier, Policy};
+use crate::score::Matcher;
+
+/// A value on more records is a hub, not a person.
+const HUB: u32 = 200;
+
+/// Columns of an identifier's field.
+pub(crate) fn identifier_columns(field: &str) -> Vec<usize> {
+    match field {
+        "phone" => vec![col::PHONE, col::PHONE2],
+        name => COLUMNS
+            .iter()
+            .position(|c| *c == name)
+            .filter(|c| {
+                (col::EMAIL..col::BIRTH).contains(c) || (col::LOYALTY..col::BUSINESS).contains(c)
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+/// The records that hold the values of an identifier.
+pub(crate) struct Holders<'a> {
+    pub(crate) identifier: &'a Identifier,
+    pub(crate) columns: Vec<usize>,
+    /// Records by code.
+    count: Vec<u32>,
+}
+
+impl<'a> Holders<'a> {
+    /// For each identifier of a policy that records can have.
+    pub(crate) fn all(features: &Features, policy: &'a Policy) -> Vec<Self> {
+        let found = policy.identifiers.iter().filter_map(|identifier| {
+            let columns = identifier_columns(&identifier.field);
+            let dict = &features.dicts[dict_of(*columns.first()?)];
+            let mut count = vec![0; dict.values.len()];
+            for row in &features.rows {
+                columns.iter().for_each(|c| count[row[*c] as usize] += 1);
+            }
+            count[0] = 0;
+            for value in &identifier.blocked {
+                let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+                for code in [dict.code(&fold::text(value)), dict.code(&digits)] {
+                    count[code as usize] = 0;
+                }
+            }
+            Some(Self {
+                identifier,
+                columns,
+                count,
+            })
+        });
+        found.collect()
+    }
+
+    /// Whether a value may prove anything.
+    fn may_prove(&self, code: u32) -> bool {
+        (2..=HUB).contains(&self.count[code as usize])
+    }
+
+    /// How many codes there are.
+    pub(crate) fn codes(&self) -> usize {
+        self.count.len()
+    }
+
+    /// The codes that the values of other features have in these.
+    pub(crate) fn codes_of(&self, features: &Features, other: &Features) -> HashSet<u32> {
+        let values = other
+            .rows
+            .iter()
+            .flat_map(|row| self.columns.iter().map(move |c| (*c, row[*c])));
+        let codes = values.map(|(column, code)| {
+            let dict = dict_of(column);
+            features.dicts[dict].code(&other.dicts[dict].values[code as usize])
+        });
+        codes.collect()
+    }
+
+    /// The values of a record that may prove something.
+    pub(crate) fn values(&self, features: &Features, record: u32) -> impl Iterator<Item = u32> {
+        let row = &features.rows[record as usize];
+        let values = self.columns.iter().map(|c| row[*c]);
+        values.filter(|code| self.may_prove(*code))
+    }
+}
+
+/// Links that a shared identifier proves among some records, those that hold a value being all among them. A value
+/// proves them when it is not blocked and not more distinct people than the policy allows are on it, by given name
+/// and birth date: otherwise it is a family's, a shop's or junk, and only the score decides.
+pub(crate) fn links(
+    matcher: &Matcher,
+    holders: &[Holders<'_>],
+    records: &[u32],
+    policy: &Policy,
+    guards: &mut BTreeMap<Guard, u64>,
+) -> Vec<Edge> {
+    let mut out = Vec::new();
+    for held in holders {
+        let of = |record: &u32| {
+            let record = *record;
+            held.values(&matcher.features, record)
+                .map(move |v| (v, record))
+        };
+        let mut values: Vec<(u32, u32)> = records.iter().flat_map(of).collect();
+        values.sort_unstable();
+        values.dedup();
+        for group in values.chunk_by(|a, b| a.0 == b.0).filter(|g| g.len() > 1) {
+            let records: Vec<u32> = group.iter().map(|g| g.1).collect();
+            let people = people(matcher, &records, policy, guards);
+            if people.len() > held.identifier.max_people as usize {
+                continue;
+            }
+            for person in people {
+                for pair in person.windows(2) {
+                    let edge = matcher.edge(pair[0], pair[1], IDENTIFIER_RULE);
+                    out.push(Edge {
+                        weight: edge.weight.max(15.0),
+                        probability: 1.0,
+                        ..edge
+                    });
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The records of one value as people: a record joins the first person whose records it does not contradict.
+fn people(
+    matcher: &Matcher,
+    records: &[u32],
+    policy: &Policy,
+    guards: &mut BTreeMap<Guard, u64>,
+) -> Vec<Vec<u32>> {
+    let mut people: Vec<Vec<u32>> = Vec::new();
+    for r in records {
+        let mut reason = None;
+        let home = people.iter().position(|p| {
+            let against = p.iter().find_map(|o| {
+                let rows = &matcher.features.rows;
+                differ(
+                    &rows[*o as usize],
+                    &rows[*r as usize],
+                    &matcher.levels(*o, *r),
+                    policy.birth_date_conflict,
+                )
+            });
+            reason = reason.or(against);
+            against.is_none()
+        });
+        match home {
+            Some(p) => people[p].push(*r),
+            None => {
+                if let Some(guard) = reason {
+                    *guards.entry(guard).or_default() += 1;
+                }
+                people.push(vec![*r]);
+            }
+        }
+    }
+    people
+}

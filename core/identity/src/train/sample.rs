@@ -1,0 +1,206 @@
+//! What a model is trained on: how often pairs agree in which way, among those that each rule makes and among
+//! random ones.
+
+use std::collections::{BTreeMap, BinaryHeap};
+
+use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
+
+use crate::blocking::{Blocking, Hubs, RULES, pairs_of, pass_of};
+use crate::compare::{COMPARISONS, Comparing, Levels};
+use crate::features::{Features, Row};
+use crate::model::RuleStats;
+use crate::policy::Policy;
+
+const SAMPLE_PER_RULE: u64 = 150_000;
+const RANDOM_PAIRS: u64 = 1_000_000;
+/// Shares of one person, one household and strangers among the pairs of a rule, to begin with.
+pub(super) const SHARES: [f64; 3] = [0.4, 0.1, 0.5];
+
+pub(super) type Patterns = BTreeMap<Levels, f64>;
+
+/// The pairs of one rule.
+pub(super) struct Stratum {
+    pub(super) patterns: Patterns,
+    pub(super) blocked: &'static [usize],
+    pub(super) share: [f64; 3],
+}
+
+/// Patterns with their counts.
+#[derive(Default)]
+pub(super) struct Sample {
+    pub(super) strata: Vec<Stratum>,
+    /// Patterns of pairs under the first rule that makes them, weighted up to all pairs, by rule.
+    pub(super) candidates: Vec<Patterns>,
+    pub(super) random: Patterns,
+}
+
+/// Looks at the blocks of every rule and draws some.
+pub(super) fn draw(
+    features: &Features,
+    policy: &Policy,
+    seed: u64,
+    used: &[bool; COMPARISONS],
+) -> (Vec<RuleStats>, Sample) {
+    let pattern = |a: &Row, b: &Row| {
+        let mut levels = Comparing::new(features, a, b).levels();
+        for (l, used) in levels.iter_mut().zip(used) {
+            *l *= u8::from(*used);
+        }
+        levels
+    };
+    let (stats, hubs, drawn) = survey(features, policy, seed);
+    let blocking = Blocking::new(features, &hubs);
+    let keys: Vec<HashSet<u32>> = drawn.iter().map(Drawn::keys).collect();
+    let blocks = blocking.blocks(|rule, key| keys[rule].contains(&key));
+    let mut sample = Sample {
+        candidates: vec![Patterns::new(); RULES.len()],
+        random: random(features, seed, pattern),
+        ..Sample::default()
+    };
+    for (r, rule) in RULES
+        .iter()
+        .enumerate()
+        .filter(|(r, _)| !keys[*r].is_empty())
+    {
+        let counted: Vec<HashMap<(Levels, bool), u64>> = blocks
+            .of(r)
+            .par_iter()
+            .map(|block| {
+                let mut counts = HashMap::new();
+                let members = blocking.members(block);
+                blocking.pairs(block, &members, |a, b| {
+                    let first = blocking.owns(block, a, b);
+                    *counts.entry((pattern(&a.row, &b.row), first)).or_default() += 1;
+                });
+                counts
+            })
+            .collect();
+        let up = stats[r].pairs as f64 / drawn[r].pairs as f64;
+        let mut patterns = Patterns::new();
+        for ((levels, first), n) in counted.into_iter().flatten() {
+            *patterns.entry(levels).or_default() += n as f64;
+            if first {
+                *sample.candidates[r].entry(levels).or_default() += n as f64 * up;
+            }
+        }
+        sample.strata.push(Stratum {
+            patterns,
+            blocked: rule.blocked,
+            share: SHARES,
+        });
+    }
+    (stats, sample)
+}
+
+/// Sizes of all blocks, the oversized ones, and by rule the keys of those that are drawn.
+fn survey(features: &Features, policy: &Policy, seed: u64) -> (Vec<RuleStats>, Hubs, Vec<Drawn>) {
+    let none = Hubs::default();
+    let blocking = Blocking::new(features, &none);
+    let mut stats: Vec<RuleStats> = RULES.iter().map(|rule| RuleStats::of(rule.name)).collect();
+    let mut drawn = vec![Drawn::default(); RULES.len()];
+    let passes = blocking.passes(1);
+    for pass in 0..passes {
+        let blocks = blocking.blocks(|_, key| pass_of(key, passes) == pass);
+        for (r, (stats, drawn)) in stats.iter_mut().zip(&mut drawn).enumerate() {
+            let blocks = blocks.of(r);
+            let largest = policy.max_block_size as usize;
+            let sizes: Vec<(u64, Vec<u32>)> = blocks
+                .par_iter()
+                .map(|block| match block.len() > largest {
+                    true => blocking.refine(block, largest),
+                    false => (pairs_of(block.len()), Vec::new()),
+                })
+                .collect();
+            stats.blocks += blocks.len() as u64;
+            for (block, (pairs, oversized)) in blocks.iter().zip(sizes) {
+                stats.largest = stats.largest.max(block.len() as u64);
+                stats.pairs += pairs;
+                if block.len() > largest {
+                    stats.hubs.push(block.key);
+                    stats.hubs.extend(oversized);
+                }
+                drawn.offer(mix(seed ^ u64::from(block.key)), block.key, pairs);
+            }
+        }
+    }
+    let mut hubs = Hubs::default();
+    for (r, stats) in stats.iter_mut().enumerate() {
+        stats.hubs.sort_unstable();
+        stats.hubs.dedup();
+        hubs.keys.extend(stats.hubs.iter().map(|k| (r as u8, *k)));
+    }
+    (stats, hubs, drawn)
+}
+
+/// Blocks in a random order until they make enough pairs: the last of those that are kept comes first.
+#[derive(Clone, Default)]
+struct Drawn {
+    blocks: BinaryHeap<(u64, u32, u64)>,
+    pairs: u64,
+}
+
+impl Drawn {
+    fn offer(&mut self, lot: u64, key: u32, pairs: u64) {
+        self.blocks.push((lot, key, pairs));
+        self.pairs += pairs;
+        while let Some((_, _, last)) = self.blocks.peek()
+            && self.pairs - last >= SAMPLE_PER_RULE
+        {
+            self.pairs -= last;
+            self.blocks.pop();
+        }
+    }
+
+    fn keys(&self) -> HashSet<u32> {
+        let some = self.blocks.iter().filter(|_| self.pairs > 0);
+        some.map(|b| b.1).collect()
+    }
+}
+
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+fn random(
+    features: &Features,
+    seed: u64,
+    pattern: impl Fn(&Row, &Row) -> Levels + Sync,
+) -> Patterns {
+    let n = features.len() as u64;
+    let mut out = Patterns::new();
+    if n < 2 {
+        return out;
+    }
+    let all = n * (n - 1) / 2;
+    let pair = |k: u64| -> (u32, u32) {
+        if all <= RANDOM_PAIRS {
+            let b = ((1.0 + (1.0 + 8.0 * k as f64).sqrt()) / 2.0) as u64;
+            let b = if b * (b - 1) / 2 > k { b - 1 } else { b };
+            return ((k - b * (b - 1) / 2) as u32, b as u32);
+        }
+        let (a, b) = (
+            mix(seed.wrapping_add(2 * k)) % n,
+            mix(!seed.wrapping_add(2 * k + 1)) % (n - 1),
+        );
+        (a as u32, (b + u64::from(b >= a)) as u32)
+    };
+    let chunks: Vec<HashMap<Levels, u64>> = (0..all.min(RANDOM_PAIRS).div_ceil(10_000))
+        .into_par_iter()
+        .map(|chunk| {
+            let mut counts = HashMap::new();
+            for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
+                let (a, b) = pair(k);
+                let row = |r: u32| &features.rows[r as usize];
+                *counts.entry(pattern(row(a), row(b))).or_default() += 1;
+            }
+            counts
+        })
+        .collect();
+    for (levels, n) in chunks.into_iter().flatten() {
+        *out.entry(levels).or_default() += n as f64;
+    }
+    out
+}
