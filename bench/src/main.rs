@@ -3,12 +3,14 @@
 //!     cargo xtask bench clean
 //!     cargo xtask bench run --customers 20000,200000,1000000
 //!     cargo xtask bench day
+//!     cargo xtask bench identity --records 100000,1000000
 //!
 //! Worlds are those of `musubi demo`. Every run has a process of its own, so that its memory is its own.
 //! Processor time stands beside wall-clock time, because only the first says much on a busy machine.
 
 mod clean;
 mod day;
+mod identity;
 mod machine;
 mod pipeline;
 mod run;
@@ -34,6 +36,8 @@ enum Bench {
     Run(run::Args),
     /// What a day costs that brings a hundredth of the data, next to the full run.
     Day(day::Args),
+    /// Identity alone, on seeded sets with their truth: time, memory, pairs, accuracy.
+    Identity(identity::Args),
     /// One measured run over the files that are there; what the other benchmarks call.
     #[command(hide = true)]
     One(pipeline::Args),
@@ -45,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Clean(args) => clean::run(&args).await,
         Bench::Run(args) => run::run(&args),
         Bench::Day(args) => day::run(&args),
+        Bench::Identity(args) => identity::run(&args),
         Bench::One(args) => pipeline::run(&args).await,
     }
 }

@@ -1,0 +1,64 @@
+//! Raw records through contract, mapping and normalisers.
+
+use anyhow::{Context as _, Result};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use musubi_api::source::SourceSpec;
+use musubi_clean::{
+    cleaner::Cleaner,
+    lookup::Lookups,
+    raw::{Locator, RawBatch, RawRows},
+};
+use std::sync::Arc;
+
+/// Cleans the records of the Japanese set.
+pub(super) struct Records(Cleaner);
+
+impl Records {
+    pub(super) fn new() -> Result<Self> {
+        let spec: SourceSpec = serde_json::from_value(serde_json::json!({
+            "system": "crm",
+            "connector": { "folder": { "path": "." } },
+            "streams": [{
+                "name": "rows", "files": { "path": "*.csv" }, "format": { "csv": {} }, "changes": "snapshot",
+                "entities": [{ "entity": "customer", "key": ["record_id"], "fields": {
+                    "name": { "from": "name" },
+                    "name_kana": { "from": "kana" },
+                    "birth_date": { "from": "birth", "format": "wareki" },
+                    "gender": { "from": "gender" },
+                    "phone": { "from": "phone" },
+                    "email": { "from": "mail" },
+                    "postal_code": { "from": "zip" },
+                    "address": { "from": "address" },
+                } }],
+            }],
+        }))?;
+        let cleaner = Cleaner::new("made", &spec, &spec.streams[0], Lookups::default())?;
+        Ok(Self(cleaner))
+    }
+
+    /// The clean records, with the ids that they had.
+    pub(super) fn clean(&self, batch: &RecordBatch, ids: &[String]) -> Result<RecordBatch> {
+        let rows = batch.num_rows() as u64;
+        let raw = RawBatch {
+            record: None,
+            rows: RawRows::Columns(batch.clone()),
+            locators: (0..rows)
+                .map(|row| Locator::RowGroup { group: 0, row })
+                .collect(),
+            numbers: (1..=rows).collect(),
+        };
+        let mut cleaned = self.0.clean(&raw, "", &mut self.0.start_file())?;
+        anyhow::ensure!(
+            cleaned.quarantined.num_rows() == 0,
+            "{} records went to quarantine: {:?}",
+            cleaned.quarantined.num_rows(),
+            cleaned.counts.reasons
+        );
+        let (_, clean) = cleaned.entities.pop().context("no customers came out")?;
+        let at = clean.schema().index_of("record_id")?;
+        let mut columns = clean.columns().to_vec();
+        let ids: ArrayRef = Arc::new(StringArray::from_iter_values(ids));
+        columns[at] = ids;
+        Ok(RecordBatch::try_new(clean.schema(), columns)?)
+    }
+}
