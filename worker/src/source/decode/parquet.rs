@@ -2,7 +2,7 @@
 
 use std::{fs::File, sync::Arc};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
     compute::cast,
@@ -10,7 +10,11 @@ use arrow::{
     error::ArrowError,
 };
 use musubi_clean::raw::{Locator, RawBatch, RawRows};
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder};
+use parquet::{
+    arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReaderBuilder},
+    basic::Compression,
+    file::metadata::ParquetMetaData,
+};
 use serde_json::{Map, Value};
 
 use super::{BATCH, Decoded, Sink};
@@ -18,6 +22,7 @@ use super::{BATCH, Decoded, Sink};
 pub(super) fn decode(file: File, sink: &mut Sink<'_>) -> Result<()> {
     let metadata =
         ArrowReaderMetadata::load(&file, Default::default()).context("the file is no Parquet")?;
+    readable(metadata.metadata())?;
     let nested = metadata
         .schema()
         .fields()
@@ -53,6 +58,18 @@ pub(super) fn decode(file: File, sink: &mut Sink<'_>) -> Result<()> {
             row += count;
             number += count;
         }
+    }
+    Ok(())
+}
+
+/// Whether the pages are compressed in a way that is read: all of the format's but one, which was given up.
+fn readable(metadata: &ParquetMetaData) -> Result<()> {
+    let mut columns = metadata.row_groups().iter().flat_map(|g| g.columns());
+    if let Some(column) = columns.find(|c| c.compression() == Compression::LZO) {
+        bail!(
+            "column {} is compressed with LZO, which is not read: write the file again with zstd, snappy or gzip",
+            column.column_path()
+        );
     }
     Ok(())
 }
