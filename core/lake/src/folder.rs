@@ -1,7 +1,8 @@
 //! A folder as object storage, with real put-if-absent and compare-and-swap.
 //!
 //! A file appears whole or not at all: it is written under a temporary name, synced, and then linked
-//! (put-if-absent) or renamed (swap) into place. A swap compares content under an advisory lock beside
+//! (put-if-absent) or renamed (swap) into place, after everything that was written before it is on the disk
+//! too. A swap compares content under an advisory lock beside
 //! the file; the lock is the kernel's, so it goes with a process that dies. Names that end in `#` and
 //! digits are scratch: listings never show them.
 
@@ -18,9 +19,11 @@ use futures::stream::BoxStream;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-    local::LocalFileSystem, path::Path,
+    UploadPart, local::LocalFileSystem, path::Path,
 };
 use sha2::{Digest, Sha256};
+
+use crate::durable::Durable;
 
 const LOCK: &str = ".lock#0";
 
@@ -29,13 +32,28 @@ const LOCK: &str = ".lock#0";
 pub(crate) struct Folder {
     root: PathBuf,
     files: LocalFileSystem,
+    durable: Durable,
 }
 
 impl Folder {
     /// Opens a folder that exists.
     pub(crate) fn open(root: PathBuf) -> Result<Self> {
+        let durable = Durable::new(&root);
+        Self::with(root, durable)
+    }
+
+    fn with(root: PathBuf, durable: Durable) -> Result<Self> {
         let files = LocalFileSystem::new_with_prefix(&root)?;
-        Ok(Self { root, files })
+        Ok(Self {
+            root,
+            files,
+            durable,
+        })
+    }
+
+    fn wrote(&self, location: &Path) -> Result<()> {
+        self.durable.wrote(self.files.path_to_filesystem(location)?);
+        Ok(())
     }
 }
 
@@ -100,19 +118,11 @@ fn stage(target: &FilePath, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(staged)
 }
 
-fn sync_parent(target: &FilePath) -> io::Result<()> {
-    match target.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
 fn create(target: &FilePath, bytes: &[u8]) -> io::Result<()> {
     let staged = stage(target, bytes)?;
     let linked = fs::hard_link(&staged, target);
     fs::remove_file(&staged)?;
-    linked?;
-    sync_parent(target)
+    linked
 }
 
 /// Whether the file was `expected`, and now holds `bytes`.
@@ -137,8 +147,32 @@ fn swap(target: &FilePath, bytes: &[u8], expected: &str) -> io::Result<bool> {
     }
     let staged = stage(target, bytes)?;
     fs::rename(&staged, target)?;
-    sync_parent(target)?;
     Ok(true)
+}
+
+/// A streamed write whose file is noted when it is there.
+#[derive(Debug)]
+struct Upload {
+    inner: Box<dyn MultipartUpload>,
+    target: PathBuf,
+    durable: Durable,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.inner.put_part(data)
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let done = self.inner.complete().await?;
+        self.durable.wrote(self.target.clone());
+        Ok(done)
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.inner.abort().await
+    }
 }
 
 #[async_trait]
@@ -151,16 +185,24 @@ impl ObjectStore for Folder {
     ) -> Result<PutResult> {
         let mode = options.mode.clone();
         if mode == PutMode::Overwrite {
-            return self.files.put_opts(location, payload, options).await;
+            let done = self.files.put_opts(location, payload, options).await?;
+            self.wrote(location)?;
+            return Ok(done);
         }
         let target = self.files.path_to_filesystem(location)?;
         let bytes = Bytes::from(payload);
         let e_tag = Some(tag(&bytes));
-        let work = move || match mode {
-            PutMode::Update(version) => {
-                swap(&target, &bytes, version.e_tag.as_deref().unwrap_or(""))
-            }
-            _ => create(&target, &bytes).map(|()| true),
+        let durable = self.durable.clone();
+        let work = move || {
+            durable.settle()?;
+            let done = match mode {
+                PutMode::Update(version) => {
+                    swap(&target, &bytes, version.e_tag.as_deref().unwrap_or(""))?
+                }
+                _ => create(&target, &bytes).map(|()| true)?,
+            };
+            durable.keep_entry(&target)?;
+            io::Result::Ok(done)
         };
         let done = tokio::task::spawn_blocking(work).await?;
         if !done.map_err(|e| failed(location, e))? {
@@ -180,7 +222,12 @@ impl ObjectStore for Folder {
         location: &Path,
         options: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.files.put_multipart_opts(location, options).await
+        let inner = self.files.put_multipart_opts(location, options).await?;
+        Ok(Box::new(Upload {
+            inner,
+            target: self.files.path_to_filesystem(location)?,
+            durable: self.durable.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -203,6 +250,96 @@ impl ObjectStore for Folder {
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.files.copy_opts(from, to, options).await
+        self.files.copy_opts(from, to, options).await?;
+        self.wrote(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use object_store::{ObjectStoreExt as _, WriteMultipart};
+
+    use super::*;
+
+    /// What was brought to the disk, and whether the manifest was there by then.
+    type Log = Arc<Mutex<Vec<(String, bool)>>>;
+
+    const MANIFEST: &str = "runs/1/clean/0.json";
+
+    fn open(folder: &FilePath, fail: &'static str) -> (Folder, Log) {
+        let root = folder.canonicalize().expect("a folder");
+        let log = Log::default();
+        let (seen, below) = (log.clone(), root.clone());
+        let durable = Durable::with(&root, move |path| {
+            let name = path.strip_prefix(&below).expect("in the lake");
+            let name = name.display().to_string();
+            if name == fail {
+                return Err(io::Error::other("no space"));
+            }
+            let there = below.join(MANIFEST).exists();
+            seen.lock().expect("a log").push((name, there));
+            Ok(())
+        });
+        (Folder::with(root, durable).expect("open"), log)
+    }
+
+    async fn write(folder: &Folder) {
+        let file = Path::from("clean/a/x.parquet");
+        folder.put(&file, "rows".into()).await.expect("put");
+        let upload = folder.put_multipart(&Path::from("raw/y")).await;
+        let mut upload = WriteMultipart::new(upload.expect("an upload"));
+        upload.write(b"bytes");
+        upload.finish().await.expect("finish");
+    }
+
+    async fn commit(folder: &Folder, path: &str) -> Result<PutResult> {
+        let create = PutOptions::from(PutMode::Create);
+        let manifest = Path::from(path);
+        folder.put_opts(&manifest, "{}".into(), create).await
+    }
+
+    fn names(log: &Log, there: bool) -> Vec<String> {
+        let mut log = log.lock().expect("a log");
+        let names = log.extract_if(.., |(_, t)| *t == there).map(|(n, _)| n);
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn what_a_manifest_may_name_is_on_the_disk_before_the_manifest_is_there() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (folder, log) = open(place.path(), "nothing");
+        write(&folder).await;
+        assert!(
+            log.lock().expect("a log").is_empty(),
+            "writing waits for no disk"
+        );
+        commit(&folder, MANIFEST).await.expect("commit");
+        assert_eq!(
+            names(&log, false),
+            ["", "clean", "clean/a", "clean/a/x.parquet", "raw", "raw/y"]
+        );
+        assert_eq!(names(&log, true), ["", "runs", "runs/1", "runs/1/clean"]);
+        // what is on the disk is not waited for again
+        commit(&folder, "runs/1/clean/1.json")
+            .await
+            .expect("commit");
+        assert_eq!(names(&log, true), ["runs/1/clean"]);
+    }
+
+    #[tokio::test]
+    async fn what_did_not_come_to_the_disk_is_never_named() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (folder, _) = open(place.path(), "raw/y");
+        write(&folder).await;
+        // the system says it once; a second try would find nothing wrong
+        for _ in 0..2 {
+            let error = commit(&folder, MANIFEST).await.expect_err("no space");
+            assert!(error.to_string().contains("no space"), "{error}");
+            assert!(!place.path().join(MANIFEST).exists());
+        }
     }
 }

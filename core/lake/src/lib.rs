@@ -4,6 +4,7 @@
 //! compare-and-swap. Both are real on folders and on S3.
 
 pub mod delta;
+mod durable;
 mod error;
 mod folder;
 pub mod manifest;

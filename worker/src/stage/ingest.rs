@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use musubi_api::run::Stage;
-use musubi_lake::{Error, manifest};
+use musubi_lake::manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -102,14 +102,12 @@ async fn take(context: &Context, split: &Split, version: u64) -> Result<File> {
     Ok(file)
 }
 
-/// Writes where the bytes came from beside them, so that everything can be rebuilt from raw alone.
+/// Writes where the bytes came from beside them, so that everything can be rebuilt from raw alone. The name is
+/// that of its content, so a second attempt writes the same.
 async fn remember_origin(context: &Context, file: &File) -> Result<()> {
     let body = manifest::encode(&file.raw, file)?;
     let what = format!("{}\n{}\n{}\n{}", file.path, file.tag, file.taken, file.run);
     let name = hex::encode(&Sha256::digest(what)[..8]);
     let path = format!("{}.origins/{name}.json", file.raw);
-    match context.store.create(&path, body).await {
-        Ok(()) | Err(Error::AlreadyExists { .. }) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    Ok(context.store.put(&path, body).await?)
 }
