@@ -240,3 +240,50 @@ async fn a_frozen_stream_stops_the_run_for_good() {
     let refused = error.downcast_ref::<musubi::stage::RunRefused>();
     assert!(refused.is_some(), "trying again is useless");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_date_and_the_folders_of_a_file_are_columns_of_its_rows() {
+    let world = World::new(
+        r"
+apiVersion: musubi.dev/v1alpha1
+kind: Source
+metadata: { name: erp }
+spec:
+  system: erp
+  connector: { folder: { path: data } }
+  streams:
+    - name: stock
+      files: { path: 'stock/*/{yyyyMMdd}.csv' }
+      format: { csv: {} }
+      entities:
+        - entity: inventory
+          key: ['#path', sku]
+          fields:
+            store_code: { from: '#path', split: { by: '/', part: 2 } }
+            product_code: { from: sku }
+            business_date: { from: '#date' }
+            on_hand: { from: n }
+---
+apiVersion: musubi.dev/v1alpha1
+kind: CustomerPipeline
+metadata: { name: shop }
+spec:
+  sources: [erp]
+  lake: { folder: lake }
+",
+    );
+    // three files of the very same bytes say three things
+    for name in ["s1/20261124", "s1/20261125", "s2/20261124"] {
+        world.write(&format!("data/stock/{name}.csv"), b"sku,n\nA,3\n");
+    }
+    world.run("r1", 2).await.unwrap_or_else(|e| panic!("{e:#}"));
+    let columns = ["store_code", "product_code", "business_date", "on_hand"];
+    assert_eq!(
+        world.values("inventory", &columns).await,
+        [
+            "S1|A|2026-11-24|3",
+            "S1|A|2026-11-25|3",
+            "S2|A|2026-11-24|3",
+        ]
+    );
+}

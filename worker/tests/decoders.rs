@@ -11,6 +11,14 @@ use encoding_rs::{EUC_JP, SHIFT_JIS};
 use musubi::source::decode::{Decoded, decode};
 use musubi_api::source::Stream;
 use musubi_clean::raw::RawRows;
+use parquet::{
+    arrow::ArrowWriter,
+    basic::Compression,
+    file::{
+        metadata::{ParquetMetaDataReader, ParquetMetaDataWriter},
+        properties::WriterProperties,
+    },
+};
 
 /// A stream with this format, as YAML.
 fn stream(format: &str) -> Stream {
@@ -250,6 +258,50 @@ fn details_are_good_when_their_trailer_holds() {
     }
 }
 
+/// A bank's transfer file: kinds told by their first digit, no delimiters, a trailer that vouches.
+const TRANSFERS: &str = "{fixedWidth: {encoding: cp932, types: [
+    {name: head, tag: '1', role: header, columns: [{name: shop, start: 2, width: 4}, {name: day, start: 6, width: 8}]},
+    {name: sale, tag: '2', role: detail, columns: [{name: item, start: 2, width: 8}, {name: amount, start: 10, width: 6}]},
+    {name: void, tag: '29', role: detail, columns: [{name: item, start: 3, width: 8}]},
+    {name: end, tag: '8', role: trailer, columns: [{name: n, start: 2, width: 3}, {name: total, start: 5, width: 8}],
+     count: n, sum: {column: total, of: amount}},
+    {name: last, tag: '9', role: trailer, columns: [{name: rest, start: 1, width: 1}]}]}}";
+
+#[test]
+fn fixed_width_lines_of_several_kinds() {
+    let cases = [
+        (
+            "1S00120261124\n2幕の内  001080\n2茶         150\n800200001230\n9\n",
+            &[
+                "S001|20261124",
+                "幕の内|001080|S001|20261124",
+                "茶|150|S001|20261124",
+                "#2",
+            ][..],
+        ),
+        // the longest tag that fits is the line's
+        ("29弁当    \n800100000000\n", &["弁当|∅|∅", "#1"]),
+        ("2茶         150\n800200000150\n", &["!trailer_count", "#1"]),
+        ("2茶         150\n800100000151\n", &["!trailer_sum", "#1"]),
+        ("2茶         150\n", &["!trailer_missing"]),
+        (
+            "7?\n2茶\n800000000000\n",
+            &["!unknown_record_type", "!wrong_record_length", "#1"],
+        ),
+    ];
+    for (text, expected) in cases {
+        let bytes = SHIFT_JIS.encode(text).0.into_owned();
+        check(TRANSFERS, &bytes, expected);
+    }
+    let characters = "{fixedWidth: {unit: characters, tagStart: 5, types: [
+        {name: d, tag: 明細, role: detail, columns: [{name: no, start: 1, width: 4}, {name: item, start: 7, width: 5}]}]}}";
+    check(
+        characters,
+        "0001明細から揚げ\n0002合計 \n".as_bytes(),
+        &["!unknown_record_type", "0001|から揚げ"],
+    );
+}
+
 #[test]
 fn json_lines_arrays_and_documents() {
     for (format, text, expected) in [
@@ -296,9 +348,14 @@ fn json_lines_arrays_and_documents() {
 }
 
 fn parquet(batch: &RecordBatch) -> Vec<u8> {
+    parquet_in(batch, Compression::UNCOMPRESSED)
+}
+
+fn parquet_in(batch: &RecordBatch, codec: Compression) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer =
-        parquet::arrow::ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a writer");
+    let properties = WriterProperties::builder().set_compression(codec).build();
+    let writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties));
+    let mut writer = writer.expect("a writer");
     writer.write(batch).expect("write");
     writer.close().expect("close");
     bytes
@@ -327,6 +384,61 @@ fn parquet_flat_and_nested() {
         r#"{"id":null,"items":null}"#,
     ];
     check("{parquet: {}}", &parquet(&nested), &expected);
+}
+
+#[test]
+fn parquet_with_pages_of_every_codec() {
+    let ids = Int64Array::from_iter_values(0..2_000);
+    let names: StringArray = (0..2_000)
+        .map(|i| Some(format!("幕の内 {}", i % 7)))
+        .collect();
+    let columns: [(&str, ArrayRef); 2] = [("id", Arc::new(ids)), ("name", Arc::new(names))];
+    let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+    let expected = decoded("{parquet: {}}", &parquet(&batch)).expect("decoded");
+    assert_eq!(expected.len(), 2_000);
+    for codec in [
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::BROTLI(Default::default()),
+        Compression::ZSTD(Default::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+    ] {
+        let found = decoded("{parquet: {}}", &parquet_in(&batch, codec));
+        assert_eq!(found.as_ref(), Ok(&expected), "{codec}");
+    }
+    let wrong = decoded("{parquet: {}}", &in_lzo(&parquet(&batch))).expect_err("LZO");
+    assert!(
+        wrong.contains("\"id\" is compressed with LZO") && wrong.contains("zstd"),
+        "{wrong}"
+    );
+}
+
+/// The same file, whose footer says that the first column is compressed with LZO: nothing writes that any more.
+fn in_lzo(bytes: &[u8]) -> Vec<u8> {
+    let mut reader = ParquetMetaDataReader::new();
+    reader
+        .try_parse(&bytes::Bytes::from(bytes.to_vec()))
+        .expect("a footer");
+    let mut metadata = reader.finish().expect("metadata").into_builder();
+    let groups = metadata.take_row_groups().into_iter().map(|group| {
+        let mut group = group.into_builder();
+        let mut columns = group.take_columns();
+        let first = columns
+            .remove(0)
+            .into_builder()
+            .set_compression(Compression::LZO);
+        columns.insert(0, first.build().expect("a column"));
+        group.set_column_metadata(columns).build().expect("a group")
+    });
+    let metadata = groups
+        .fold(metadata, |m, group| m.add_row_group(group))
+        .build();
+    let mut out = bytes.to_vec();
+    ParquetMetaDataWriter::new(&mut out, &metadata)
+        .finish()
+        .expect("write");
+    out
 }
 
 /// A zip archive of these members.

@@ -11,7 +11,7 @@ use musubi::{
     stage::{Context, files, tables, view::View},
     trace::{Address, Origin, Show, Trace, trace},
 };
-use musubi_clean::{cleaner::Cleaner, lookup::Lookups};
+use musubi_clean::{cleaner::Cleaner, lookup::Lookups, raw::SourceFile};
 use support::World;
 
 async fn view(world: &World) -> View {
@@ -125,7 +125,7 @@ fn cleaned_again(world: &World, view: &View, origin: &Origin, field: &str) -> Ve
         Cleaner::new(&origin.source, spec, stream, Lookups::default()).expect("a cleaner");
     let file = std::fs::File::open(world.path(&format!("data/{}/{}", origin.source, origin.file)))
         .expect("a file");
-    let mut state = cleaner.start_file();
+    let mut state = cleaner.start_file(SourceFile::default());
     let mut values = Vec::new();
     decode(stream, &origin.file, file, &mut |decoded| {
         let Decoded::Rows(batch) = decoded else {

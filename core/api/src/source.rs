@@ -15,10 +15,13 @@ pub use self::{
     connector::{Connector, FolderConnector, PostgresConnector, S3Connector, SecretRef, TlsMode},
     contract::{ColumnRule, ColumnType, Contract, DriftAction, QuarantineLimit},
     format::{
-        CsvFormat, Encoding, ExcelFormat, FixedColumn, FixedWidthFormat, Format, JsonFormat,
-        ParquetFormat, RecordRole, RecordType, RecordsFormat, TrailerSum, WidthUnit,
+        CsvFormat, Encoding, ExcelFormat, FixedColumn, FixedRecordType, FixedWidthFormat, Format,
+        JsonFormat, ParquetFormat, RecordRole, RecordType, RecordsFormat, TrailerSum, WidthUnit,
     },
-    mapping::{Concat, Condition, CustomerRef, EntityMapping, FieldMapping, Rounding, Split},
+    mapping::{
+        Concat, Condition, CustomerRef, EntityMapping, FILE_DATE, FILE_PATH, FieldMapping,
+        GIVEN_COLUMNS, Rounding, Split,
+    },
     pattern::FilePattern,
     stream::{ChangeMode, Compression, Files, Lookup, LookupMiss, Stream, Table},
 };

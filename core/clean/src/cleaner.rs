@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use jiff::tz::TimeZone;
@@ -19,7 +20,7 @@ use crate::mapping_row::{Id, References, Row, Rows, Step, json_text};
 use crate::mapping_value::{Conventions, Memo, fill};
 use crate::problem::{Problem, Reject};
 use crate::quarantine::QuarantineBuilder;
-use crate::raw::{RawBatch, RawFault};
+use crate::raw::{RawBatch, RawFault, SourceFile};
 
 /// What a batch of raw rows became.
 #[derive(Clone, Debug)]
@@ -222,10 +223,13 @@ impl Cleaner {
         })
     }
 
-    /// What is to be remembered over the batches of one file (uniqueness, changes of shape).
+    /// What is to be remembered over the batches of one file (origin, uniqueness, changes of shape).
     #[must_use]
-    pub fn start_file(&self) -> FileState {
-        FileState::default()
+    pub fn start_file(&self, origin: SourceFile) -> FileState {
+        FileState {
+            origin: Arc::new(origin),
+            ..FileState::default()
+        }
     }
 
     /// Cleans a batch of a file. `raw_sha` is the SHA-256 (hex) of the raw object.
@@ -239,6 +243,7 @@ impl Cleaner {
         state: &mut FileState,
     ) -> Result<Cleaned, Problem> {
         let before: BTreeSet<Drift> = state.drift.clone();
+        let origin = state.origin.clone();
         let rows = Rows::bind(&batch.rows, &self.references);
         let record = batch.record.as_deref();
         let shape = match self.contract.shape(&rows, record, state) {
@@ -256,7 +261,7 @@ impl Cleaner {
             counts.arrive(hash);
             let made = match &shape {
                 Some(reject) => Err(Stop::Reject(reject.clone())),
-                None => self.row(&rows, index, batch, state, &mut memo),
+                None => self.row(&rows, &origin, index, batch, state, &mut memo),
             };
             match made {
                 Ok(made) => {
@@ -350,6 +355,7 @@ impl Cleaner {
     fn bare<'a>(
         &'a self,
         rows: &'a Rows<'a>,
+        origin: &'a SourceFile,
         index: usize,
         found: &'a [Option<u32>],
         blank: &'a [Id],
@@ -358,6 +364,7 @@ impl Cleaner {
             rows,
             references: &self.references,
             lookups: &self.lookups,
+            origin,
             index,
             element: None,
             position: 1,
@@ -369,17 +376,18 @@ impl Cleaner {
     fn row<'a>(
         &'a self,
         rows: &'a Rows<'a>,
+        origin: &'a SourceFile,
         index: usize,
         batch: &'a RawBatch,
         state: &mut FileState,
         memo: &mut Memo,
     ) -> Result<Vec<Made<'a>>, Stop> {
         let record = batch.record.as_deref();
-        let deleted = self.deleted(&self.bare(rows, index, &[], &[]))?;
+        let deleted = self.deleted(&self.bare(rows, origin, index, &[], &[]))?;
         let mut found = Vec::with_capacity(self.misses.len());
         for (at, (alias, by, miss)) in self.misses.iter().enumerate() {
             let key = self
-                .bare(rows, index, &found, &[])
+                .bare(rows, origin, index, &found, &[])
                 .get(*by)
                 .map(Cow::into_owned);
             let row = key.as_deref().and_then(|key| self.lookups.find(at, key));
@@ -392,14 +400,14 @@ impl Cleaner {
         let mut blank = Vec::new();
         if !deleted {
             let zone = &self.conventions.zone;
-            let row = self.bare(rows, index, &found, &[]);
+            let row = self.bare(rows, origin, index, &found, &[]);
             match self.contract.check(&row, record, state, &mut blank, zone) {
                 Verdict::Good => {}
                 Verdict::Reject(reject) => return Err(reject.into()),
                 Verdict::Freeze(message) => return Err(Stop::Freeze(message)),
             }
         }
-        let row = self.bare(rows, index, &found, &blank);
+        let row = self.bare(rows, origin, index, &found, &blank);
         let version = self.version(&row)?;
         let mut made = Vec::new();
         for (at, entity) in self.entities.iter().enumerate() {

@@ -1,6 +1,9 @@
 //! The contract of a stream, compiled: what columns must be like.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use jiff::tz::TimeZone;
 use musubi_api::source::{ColumnRule, ColumnType, Contract, DriftAction};
@@ -11,6 +14,7 @@ use crate::lookup::Lookups;
 use crate::mapping_row::{Id, References, Row, Rows};
 use crate::normalised::Normalised;
 use crate::problem::Reject;
+use crate::raw::SourceFile;
 
 /// A change in the shape of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -39,9 +43,10 @@ pub enum DriftKind {
 /// What is remembered while one file (or one read of a table) is cleaned.
 #[derive(Debug, Default)]
 pub struct FileState {
+    pub(crate) origin: Arc<SourceFile>,
     pub(crate) unique: HashSet<u128>,
     pub(crate) drift: BTreeSet<Drift>,
-    new_members: HashSet<String>,
+    pub(crate) new_members: HashSet<String>,
 }
 
 impl FileState {

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use arrow::array::{Array, RecordBatch, StringArray};
+use musubi_api::source::{FILE_DATE, FILE_PATH};
 use serde_json::Value;
 
 use crate::lookup::Lookups;
-use crate::raw::RawRows;
+use crate::raw::{RawRows, SourceFile};
 
 /// A reference that has been compiled; an index into [`References`].
 pub(crate) type Id = usize;
@@ -22,9 +23,19 @@ pub(crate) enum Step {
 
 #[derive(Clone, Debug)]
 enum Target {
-    Column { path: Vec<Step>, root: bool },
+    Column {
+        path: Vec<Step>,
+        root: bool,
+    },
     Position,
-    Found { lookup: usize, column: usize },
+    /// The path of the file.
+    Path,
+    /// The date in the path of the file.
+    Date,
+    Found {
+        lookup: usize,
+        column: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -46,13 +57,17 @@ pub(crate) struct References {
 }
 
 impl References {
-    /// Compiles a reference: `col`, `a.b[0]`, `$.a` (from the row), `#`, `alias.column`.
+    /// Compiles a reference: `col`, `a.b[0]`, `$.a` (from the row), `#`, `#path`, `#date`, `alias.column`.
     pub(crate) fn add(&mut self, text: &str, lookups: &Lookups) -> Id {
         if let Some(id) = self.list.iter().position(|r| r.text == text) {
             return id;
         }
         let target = if text == "#" {
             Target::Position
+        } else if text == FILE_PATH {
+            Target::Path
+        } else if text == FILE_DATE {
+            Target::Date
         } else if let Some((lookup, column)) = lookups.resolve(text) {
             Target::Found { lookup, column }
         } else {
@@ -199,6 +214,7 @@ pub(crate) struct Row<'a> {
     pub(crate) rows: &'a Rows<'a>,
     pub(crate) references: &'a References,
     pub(crate) lookups: &'a Lookups,
+    pub(crate) origin: &'a SourceFile,
     pub(crate) index: usize,
     pub(crate) element: Option<&'a Value>,
     /// Position of the element, from 1; 1 without an array.
@@ -218,6 +234,8 @@ impl<'a> Row<'a> {
         let reference = &self.references.list[id];
         let text = match &reference.target {
             Target::Position => Some(Cow::Owned(self.position.to_string())),
+            Target::Path => Some(Cow::Borrowed(self.origin.path.as_str())),
+            Target::Date => self.origin.date.map(|d| Cow::Owned(d.to_string())),
             Target::Found { lookup, column } => self
                 .found
                 .get(*lookup)

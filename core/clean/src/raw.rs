@@ -33,6 +33,15 @@ impl RawBatch {
     }
 }
 
+/// The file that rows come from, as far as mappings may ask (`#path`, `#date`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Path below the connector's root.
+    pub path: String,
+    /// Date in the path.
+    pub date: Option<jiff::civil::Date>,
+}
+
 /// Raw rows in one of two shapes.
 #[derive(Clone, Debug)]
 pub enum RawRows {

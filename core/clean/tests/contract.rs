@@ -8,7 +8,7 @@ use musubi_clean::{
     cleaner::Cleaner,
     contract::DriftKind,
     lookup::Lookups,
-    raw::{Locator, RawBatch, RawRows},
+    raw::{Locator, RawBatch, RawRows, SourceFile},
 };
 
 /// What became of each row of a file with these columns: `ok`, or a reason code. Or the message that stops the run.
@@ -24,7 +24,7 @@ fn judged(
     let spec = catalog.source("it").expect("the source");
     let cleaner = Cleaner::new("it", spec, &spec.streams[0], Lookups::default())
         .unwrap_or_else(|e| panic!("{e}"));
-    let mut state = cleaner.start_file();
+    let mut state = cleaner.start_file(SourceFile::default());
     let mut out = Vec::new();
     for (number, row) in (1..).zip(rows) {
         let cells = header.iter().zip(*row).map(|(name, cell)| {

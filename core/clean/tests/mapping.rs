@@ -10,7 +10,7 @@ use musubi_api::{Catalog, load_text};
 use musubi_clean::{
     cleaner::{Cleaned, Cleaner},
     lookup::Lookups,
-    raw::{Locator, RawBatch, RawRows},
+    raw::{Locator, RawBatch, RawRows, SourceFile},
 };
 use serde_json::Value;
 
@@ -43,7 +43,7 @@ fn clean(stream: &str, rows: &[Value], shops: &[Value]) -> Cleaned {
     lookups.feed("shops", &batch(shops));
     let cleaner =
         Cleaner::new("it", spec, &spec.streams[1], lookups).unwrap_or_else(|e| panic!("{e}"));
-    let mut state = cleaner.start_file();
+    let mut state = cleaner.start_file(SourceFile::default());
     let cleaned = cleaner.clean(&batch(rows), "00", &mut state);
     cleaned.unwrap_or_else(|e| panic!("{e}"))
 }

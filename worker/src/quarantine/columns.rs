@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
+use musubi_api::source::{Format, GIVEN_COLUMNS};
 use musubi_clean::raw::RawRows;
 
 use crate::{
@@ -19,18 +20,12 @@ pub(super) async fn of_file(
     let stream = files::stream(&view.context.run, &file.source, &file.stream)
         .with_context(|| format!("stream {} is not in the run", file.stream))?;
     let mut found: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
-    if let Some(records) = stream.format.as_ref().and_then(|f| f.records.as_ref()) {
-        let headers = records
-            .types
-            .iter()
-            .filter(|t| t.role == musubi_api::source::RecordRole::Header);
-        let headers: Vec<_> = headers.collect();
-        for kind in &records.types {
-            let others = headers.iter().filter(|h| h.name != kind.name);
-            let theirs = others.flat_map(|h| h.columns.iter().map(|c| format!("{}.{c}", h.name)));
-            let names = kind.columns.iter().cloned().chain(theirs).collect();
-            found.insert(Some(kind.name.clone()), names);
-        }
+    let types = stream.format.as_ref().map(Format::record_types);
+    let types = types.unwrap_or_default();
+    for kind in &types {
+        found.insert(Some(kind.name.clone()), kind.row_columns(&types));
+    }
+    if !found.is_empty() {
         return Ok(found);
     }
     let bytes = view.context.store.get(&file.raw).await?;
@@ -64,7 +59,7 @@ pub(super) async fn of_file(
         for column in musubi_clean::mapping::columns(stream) {
             let plain = column.trim_start_matches("$.");
             let first = plain.split(['.', '[']).next().unwrap_or(plain).to_owned();
-            if first != "#" && !names.contains(&first) {
+            if !GIVEN_COLUMNS.contains(&first.as_str()) && !names.contains(&first) {
                 names.push(first);
             }
         }

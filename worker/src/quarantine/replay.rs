@@ -109,7 +109,7 @@ pub async fn replay(context: &Context, view: &View, paths: &[PathBuf]) -> Result
                 checker = Some(Checker::new(context, view, &mut lookups, source, name).await?);
             }
             let Some(checker) = &checker else { continue };
-            let mut state = checker.cleaner.start_file();
+            let mut state = checker.cleaner.start_file(active.file.origin());
             let shapes = shapes(view, &candidates).await?;
             for candidate in candidates {
                 let Some(line) = lines.remove(&candidate.row.id) else {

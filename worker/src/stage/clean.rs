@@ -8,11 +8,17 @@ use arrow::{
     array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array},
     datatypes::UInt32Type,
 };
-use musubi_api::{entity::Entity, run::Stage};
+use musubi_api::{
+    entity::Entity,
+    run::Stage,
+    source::{FILE_DATE, FILE_PATH},
+};
 use musubi_clean::{
     cleaner::{self, Cleaner, mapping_hash},
     lookup::{Asked, Lookups},
-    quarantine, schema,
+    quarantine,
+    raw::SourceFile,
+    schema,
 };
 use musubi_lake::{
     manifest,
@@ -282,7 +288,15 @@ impl Present {
 
 /// Hashes of what clean rows depend on, but for look-ups. What a stream adds to it is hashed once.
 #[derive(Default)]
-pub(super) struct CleanKeys(BTreeMap<(String, String), Option<String>>);
+pub(super) struct CleanKeys(BTreeMap<(String, String), Option<Rules>>);
+
+/// What a stream adds to the key of a file.
+struct Rules {
+    hash: String,
+    /// Which facts of the file its mappings read.
+    path: bool,
+    date: bool,
+}
 
 impl CleanKeys {
     /// The key of a file; `None` for files that make no entities.
@@ -292,15 +306,27 @@ impl CleanKeys {
             .0
             .entry(stream)
             .or_insert_with_key(|(source, stream)| rules(context, source, stream));
-        let all = format!("{}\n{}\n{}", content(file), file.source, rules.as_ref()?);
+        let rules = rules.as_ref()?;
+        let mut all = format!("{}\n{}\n{}", content(file), file.source, rules.hash);
+        if rules.path {
+            all.push_str(&format!("\npath {}", file.path));
+        }
+        if let Some(date) = file.date.filter(|_| rules.date) {
+            all.push_str(&format!("\ndate {date}"));
+        }
         Some(hex::encode(&Sha256::digest(all)[..16]))
     }
 }
 
-fn rules(context: &Context, source: &str, stream: &str) -> Option<String> {
+fn rules(context: &Context, source: &str, stream: &str) -> Option<Rules> {
     let spec = context.run.sources.get(source)?;
     let stream = files::stream(&context.run, source, stream)?;
-    (!stream.entities.is_empty()).then(|| mapping_hash(spec, stream, ""))
+    let read = musubi_clean::mapping::columns(stream);
+    (!stream.entities.is_empty()).then(|| Rules {
+        hash: mapping_hash(spec, stream, ""),
+        path: read.contains(FILE_PATH),
+        date: read.contains(FILE_DATE),
+    })
 }
 
 /// Hash of the files in which a stream looks up; `None` when it looks up nothing.
@@ -450,9 +476,9 @@ async fn clean_file(
     let bytes = context.store.get(&file.raw).await?;
     let edits = Edits::of(&context.store, file).await?;
     let (sender, mut receiver) = mpsc::channel::<Message>(8);
-    let (path, sha) = (file.path.clone(), file.sha256.clone());
+    let (origin, sha) = (file.origin(), file.sha256.clone());
     let decoding = tokio::task::spawn_blocking(move || {
-        decode_all(&cleaner, &stream, &edits, &path, &sha, bytes, &sender)
+        decode_all(&cleaner, &stream, &edits, origin, &sha, bytes, &sender)
     });
     let mut writer = Writer::new(context, key);
     while let Some(message) = receiver.recv().await {
@@ -491,16 +517,17 @@ fn decode_all(
     cleaner: &Cleaner,
     stream: &musubi_api::source::Stream,
     edits: &Edits,
-    name: &str,
+    origin: SourceFile,
     sha: &str,
     bytes: bytes::Bytes,
     out: &mpsc::Sender<Message>,
 ) -> Result<Decided> {
     let mut rows = RowCounts::default();
     let mut reasons = BTreeMap::new();
-    let mut state = cleaner.start_file();
+    let name = origin.path.clone();
+    let mut state = cleaner.start_file(origin);
     let input = std::io::Cursor::new(bytes);
-    edits.decode(stream, name, input, &mut |decoded, edited| {
+    edits.decode(stream, &name, input, &mut |decoded, edited| {
         rows.edited += u64::from(edited == Edited::Yes);
         let cleaned = match decoded {
             Decoded::Structural(n) => {

@@ -11,6 +11,7 @@ use musubi_api::{
     run::Run,
     source::{ChangeMode, Stream},
 };
+use musubi_clean::raw::SourceFile;
 use musubi_lake::{Store, manifest};
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,15 @@ impl File {
     pub fn day(&self) -> Option<jiff::civil::Date> {
         let arrived = || Some(self.arrived?.to_zoned(jiff::tz::TimeZone::UTC).date());
         self.date.or_else(arrived)
+    }
+
+    /// What the rows of the file may ask of it.
+    #[must_use]
+    pub fn origin(&self) -> SourceFile {
+        SourceFile {
+            path: self.path.clone(),
+            date: self.date,
+        }
     }
 }
 

@@ -75,9 +75,25 @@ pub struct CsvFormat {
     pub comment: Option<String>,
 }
 
+impl Format {
+    /// The types of records of a format that has several, without their widths; none of any other.
+    #[must_use]
+    pub fn record_types(&self) -> Vec<RecordType> {
+        let delimited = self.records.iter().flat_map(|r| r.types.iter().cloned());
+        let fixed = self.fixed_width.iter().flat_map(|f| &f.types);
+        delimited.chain(fixed.map(RecordType::from)).collect()
+    }
+}
+
 /// Text with columns at fixed positions.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("has(self.columns) != has(self.types)", "give `columns`, or `types` for lines of several kinds"),
+    validation = ("!has(self.types) || self.types.exists(t, t.role == 'detail')", "at least one type needs `role: detail`: without it there are no rows"),
+    validation = ("!has(self.types) || self.types.all(a, self.types.exists_one(b, b.tag == a.tag))", "two types have the same tag: lines could not be told apart"),
+    validation = ("!has(self.types) || self.types.all(a, self.types.exists_one(b, b.name == a.name))", "two types have the same name: rename one")
+)]
 pub struct FixedWidthFormat {
     /// Character encoding.
     #[serde(default)]
@@ -88,9 +104,22 @@ pub struct FixedWidthFormat {
     /// Lines before the data.
     #[serde(default)]
     pub skip_lines: u32,
-    /// The columns.
+    /// The columns, where all lines are of one kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 1000))]
     pub columns: Vec<FixedColumn>,
+    /// The types of records, where lines are of several kinds: headers, details, trailers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 20))]
+    pub types: Vec<FixedRecordType>,
+    /// For files with record types: the position at which each line's tag starts.
+    #[serde(default = "first_position")]
+    #[schemars(range(min = 1))]
+    pub tag_start: u32,
+}
+
+fn first_position() -> u32 {
+    1
 }
 
 /// What a width counts.
@@ -167,6 +196,57 @@ pub struct RecordType {
     pub sum: Option<TrailerSum>,
 }
 
+impl RecordType {
+    /// The columns of its rows: its own, then those of the headers that they stand under, as `header.column`.
+    #[must_use]
+    pub fn row_columns(&self, types: &[Self]) -> Vec<String> {
+        let headers = types
+            .iter()
+            .filter(|t| t.role == RecordRole::Header && t.name != self.name);
+        let theirs = headers.flat_map(|h| h.columns.iter().map(|c| format!("{}.{c}", h.name)));
+        self.columns.iter().cloned().chain(theirs).collect()
+    }
+}
+
+/// One type of record whose columns stand at fixed positions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = ("self.role == 'trailer' || !(has(self.count) || has(self.sum))", "`count` and `sum` check a trailer: give them to a type with `role: trailer`")
+)]
+pub struct FixedRecordType {
+    /// Name used in entity mappings (`record: detail`) and, for headers, before the column names that details see: `header.店舗コード`.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// What stands at `tagStart`. Where several tags fit a line, the longest counts.
+    #[schemars(length(min = 1, max = 63))]
+    pub tag: String,
+    /// Role.
+    pub role: RecordRole,
+    /// The columns; the tag's position is none unless it is named.
+    #[schemars(length(min = 1, max = 1000))]
+    pub columns: Vec<FixedColumn>,
+    /// For trailers: column that holds the number of detail records since the last trailer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<String>,
+    /// For trailers: a sum that must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<TrailerSum>,
+}
+
+impl From<&FixedRecordType> for RecordType {
+    fn from(fixed: &FixedRecordType) -> Self {
+        Self {
+            name: fixed.name.clone(),
+            tag: fixed.tag.clone(),
+            role: fixed.role,
+            columns: fixed.columns.iter().map(|c| c.name.clone()).collect(),
+            count: fixed.count.clone(),
+            sum: fixed.sum.clone(),
+        }
+    }
+}
+
 /// What a type of record does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -198,7 +278,7 @@ pub struct JsonFormat {
     pub rows: Option<String>,
 }
 
-/// Parquet has nothing to declare.
+/// Parquet has nothing to declare: flat or nested, pages plain or compressed with snappy, gzip, zstd, lz4 or brotli.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ParquetFormat {}

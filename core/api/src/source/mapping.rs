@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::entity::Entity;
 
+/// The date that `files.path` finds in the path of the row's file, as `2026-11-24`.
+pub const FILE_DATE: &str = "#date";
+
+/// The path of the row's file below the connector's root.
+pub const FILE_PATH: &str = "#path";
+
+/// Columns that rows have beside those of their file. `#` is the position in an array, from 1.
+pub const GIVEN_COLUMNS: [&str; 3] = ["#", FILE_DATE, FILE_PATH];
+
 /// What a row becomes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -77,7 +86,8 @@ pub struct CustomerRef {
     validation = ("[has(self.from), has(self.__const__), has(self.concat), has(self.compute)].exists_one(x, x)", "give exactly one of `from`, `const`, `concat` and `compute`")
 )]
 pub struct FieldMapping {
-    /// Column, path (`contact.email`) or look-up column (`store.地域`).
+    /// Column, path (`contact.email`) or look-up column (`store.地域`). `#path` is the path of the row's file,
+    /// `#date` the date that `files.path` finds in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub from: Option<String>,

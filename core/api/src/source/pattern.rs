@@ -59,6 +59,12 @@ impl FilePattern {
         &self.folder
     }
 
+    /// Whether paths name a date.
+    #[must_use]
+    pub const fn is_dated(&self) -> bool {
+        self.dated
+    }
+
     /// `Some` when the path belongs to the stream, with the date that it names. Hidden and unfinished files
     /// (`.tmp`, `.part`), and paths whose digits are no date, do not.
     #[must_use]

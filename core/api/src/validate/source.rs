@@ -12,7 +12,7 @@ use crate::{
     catalog::Document,
     problem::{Problem, hint},
     source::{
-        ChangeMode, ColumnRule, ColumnType, Format, RecordRole, RecordsFormat, SourceSpec, Stream,
+        ChangeMode, ColumnRule, ColumnType, Format, RecordRole, RecordType, SourceSpec, Stream,
     },
 };
 
@@ -121,9 +121,12 @@ impl Check<'_> {
         if let Some(fixed) = &format.fixed_width {
             let names = fixed.columns.iter().map(|c| &c.name);
             self.unique(&format!("{at}.fixedWidth.columns"), names);
+            self.types(&format!("{at}.fixedWidth"), &format.record_types());
         }
         if let Some(records) = &format.records {
-            self.records(&format!("{at}.records"), records);
+            let at = format!("{at}.records");
+            self.delimiters(&at, records.delimiter.as_ref(), records.quote.as_ref());
+            self.types(&at, &format.record_types());
         }
         if let Some(rows) = format.json.as_ref().and_then(|j| j.rows.as_ref())
             && rows != "$"
@@ -160,15 +163,13 @@ impl Check<'_> {
         }
     }
 
-    fn records(&mut self, at: &str, records: &RecordsFormat) {
-        self.delimiters(at, records.delimiter.as_ref(), records.quote.as_ref());
-        let details: Vec<&str> = records
-            .types
+    fn types(&mut self, at: &str, types: &[RecordType]) {
+        let details: Vec<&str> = types
             .iter()
             .filter(|t| t.role == RecordRole::Detail)
             .flat_map(|t| t.columns.iter().map(String::as_str))
             .collect();
-        for (i, kind) in records.types.iter().enumerate() {
+        for (i, kind) in types.iter().enumerate() {
             let at = format!("{at}.types[{i}]");
             self.unique(&format!("{at}.columns"), kind.columns.iter());
             let own = || kind.columns.iter().map(String::as_str);
@@ -295,35 +296,28 @@ impl Check<'_> {
 
     /// Whether a `record` is right for the stream; says so when not.
     fn record(&mut self, at: &str, stream: &Stream, record: Option<&str>, needed: bool) -> bool {
-        let types = stream.format.as_ref().and_then(|f| f.records.as_ref());
+        let types = stream.format.as_ref().map(Format::record_types);
+        let types = types.unwrap_or_default();
         let at = format!("{at}.record");
-        match (types, record) {
-            (None, None) => true,
-            (None, Some(_)) => {
-                self.say(
-                    &at,
-                    "`record` is for streams with `format.records`: remove it",
-                );
-                false
-            }
-            (Some(types), None) => {
-                let details = types.types.iter().filter(|t| t.role == RecordRole::Detail);
+        let names = || types.iter().map(|t| t.name.as_str());
+        match record {
+            None => {
+                let details = types.iter().filter(|t| t.role == RecordRole::Detail);
                 let ambiguous = needed && details.count() > 1;
                 if ambiguous {
-                    let names = types.types.iter().map(|t| t.name.as_str());
-                    let names: Vec<&str> = names.collect();
-                    self.say(
-                        &at,
-                        format!(
-                            "say which record this is for: `record: …`, one of {}",
-                            names.join(", ")
-                        ),
-                    );
+                    let names = names().collect::<Vec<_>>().join(", ");
+                    let message =
+                        format!("say which record this is for: `record: …`, one of {names}");
+                    self.say(&at, message);
                 }
                 !ambiguous
             }
-            (Some(types), Some(name)) => {
-                let names = || types.types.iter().map(|t| t.name.as_str());
+            Some(_) if types.is_empty() => {
+                let message = "`record` is for formats with `types` of records (`records`, `fixedWidth`): remove it";
+                self.say(&at, message);
+                false
+            }
+            Some(name) => {
                 let known = names().any(|n| n == name);
                 if !known {
                     let message =

@@ -17,7 +17,7 @@ use musubi_api::entity::Entity;
 use musubi_api::source::{SourceSpec, Stream};
 use musubi_clean::cleaner::{Cleaner, record_id};
 use musubi_clean::lookup::Lookups;
-use musubi_clean::raw::{Locator, RawBatch, RawRows};
+use musubi_clean::raw::{Locator, RawBatch, RawRows, SourceFile};
 use musubi_identity::evaluate::{self, Quality};
 use musubi_identity::{Edge, Features, Linked, Matcher, Model, Policy, Registry, link, train};
 use serde_json::{Value, json};
@@ -146,7 +146,7 @@ fn clean(
             .collect(),
         numbers: (1..=rows.len() as u64).collect(),
     };
-    let mut cleaned = cleaner.clean(&batch, "", &mut cleaner.start_file())?;
+    let mut cleaned = cleaner.clean(&batch, "", &mut cleaner.start_file(SourceFile::default()))?;
     ensure!(
         cleaned.quarantined.num_rows() == 0,
         "{} rows of {source} went to quarantine: {:?}",

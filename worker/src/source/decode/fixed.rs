@@ -9,8 +9,9 @@ use anyhow::Result;
 use musubi_api::source::{FixedColumn, FixedWidthFormat, WidthUnit};
 
 use super::{
-    BATCH, Decoded, Sink,
-    delimited::{Rows, fault},
+    Decoded, Sink,
+    delimited::fault,
+    records::{Reader, unknown_type},
     text::{Broken, Record, Records},
 };
 
@@ -21,10 +22,11 @@ pub(super) fn decode(
     sink: &mut Sink<'_>,
 ) -> Result<()> {
     let mut records = Records::open(input, member, format.encoding, None, &[])?;
-    let mut rows = Rows::new(
-        None,
-        format.columns.iter().map(|c| c.name.clone()).collect(),
-    );
+    let mut reader = if format.types.is_empty() {
+        Reader::alike(format.columns.iter().map(|c| c.name.clone()).collect())
+    } else {
+        Reader::new(format.types.iter().map(Into::into).collect())
+    };
     let (mut number, mut skip) = (0, format.skip_lines);
     while let Some(record) = records.next()? {
         number += 1;
@@ -34,52 +36,66 @@ pub(super) fn decode(
             continue;
         }
         let locator = records.locator(&record);
-        match values(format, &records, &record) {
-            Ok(values) => {
-                rows.push(values.into_iter(), locator, number);
-                rows.flush(BATCH, sink)?;
-            }
+        match cut(format, &records, &record) {
+            Ok((kind, values)) => reader.take(kind, values, locator, number, sink)?,
             Err(broken) => sink(fault(broken.code, broken.rule, locator, number))?,
         }
     }
-    rows.flush(1, sink)
+    reader.end(sink)
 }
 
-fn values(
+/// The number of a line's type (0 where all are alike), and its values.
+fn cut(
     format: &FixedWidthFormat,
     records: &Records<'_>,
     record: &Record,
-) -> Result<Vec<String>, Broken> {
-    let needed = format.columns.iter().map(|c| c.start).max().unwrap_or(1) as usize;
-    let short = |length: usize| Broken {
-        code: "wrong_record_length",
-        rule: format!("the line has {length} positions, its last column begins at {needed}"),
-    };
+) -> Result<(usize, Vec<String>), Broken> {
     match format.unit {
         WidthUnit::Bytes => {
-            let bytes = &record.bytes;
-            if bytes.len() < needed {
-                return Err(short(bytes.len()));
-            }
-            let value = |c| records.text(part(bytes, c)).map(|t| trimmed(&t));
-            format.columns.iter().map(value).collect()
+            let line = record.bytes.as_slice();
+            let (kind, columns) = typed(format, line, |tag| records.bytes_of(tag))?;
+            let value = |c| records.text(part(line, c)).map(|t| t.trim().to_owned());
+            let values = columns.iter().map(value).collect::<Result<_, _>>()?;
+            Ok((kind, values))
         }
         WidthUnit::Characters => {
-            let text: Vec<char> = records.text(&record.bytes)?.chars().collect();
-            if text.len() < needed {
-                return Err(short(text.len()));
-            }
-            let value = |c| trimmed(&part(&text, c).iter().collect::<String>());
-            Ok(format.columns.iter().map(value).collect())
+            let line: Vec<char> = records.text(&record.bytes)?.chars().collect();
+            let (kind, columns) = typed(format, &line, |tag| tag.chars().collect())?;
+            let text = |c| part(&line, c).iter().collect::<String>();
+            let values = columns.iter().map(|c| text(c).trim().to_owned());
+            Ok((kind, values.collect()))
         }
     }
+}
+
+/// The type of a line and its columns, all of which begin within the line.
+fn typed<'f, T: PartialEq>(
+    format: &'f FixedWidthFormat,
+    line: &[T],
+    units: impl Fn(&str) -> Vec<T>,
+) -> Result<(usize, &'f [FixedColumn]), Broken> {
+    let (kind, columns) = if format.types.is_empty() {
+        (0, &format.columns)
+    } else {
+        let from = line.get(format.tag_start as usize - 1..).unwrap_or(&[]);
+        let types = format.types.iter().enumerate();
+        let fitting = types.filter(|(_, t)| from.starts_with(&units(&t.tag)));
+        let longest = fitting.max_by_key(|(_, t)| t.tag.len());
+        let (kind, found) = longest.ok_or_else(unknown_type)?;
+        (kind, &found.columns)
+    };
+    let needed = columns.iter().map(|c| c.start).max().unwrap_or(1);
+    if line.len() < needed as usize {
+        let length = line.len();
+        return Err(Broken {
+            code: "wrong_record_length",
+            rule: format!("the line has {length} positions, its last column begins at {needed}"),
+        });
+    }
+    Ok((kind, columns))
 }
 
 fn part<'a, T>(line: &'a [T], column: &FixedColumn) -> &'a [T] {
     let start = (column.start.max(1) as usize - 1).min(line.len());
     &line[start..(start + column.width as usize).min(line.len())]
-}
-
-fn trimmed(value: &str) -> String {
-    value.trim().to_owned()
 }

@@ -1,4 +1,4 @@
-//! Delimited text with several types of records: headers, details, trailers.
+//! Text with several types of records: headers, details, trailers; here with delimiters.
 //!
 //! A trailer vouches for the details since the last one. When its count or sum does not hold, every one of
 //! them is a fault: nobody can say which of them are wrong. Details are therefore held back until their
@@ -14,8 +14,16 @@ use rust_decimal::Decimal;
 use super::{
     BATCH, Decoded, Sink,
     delimited::{Rows, fault},
-    text,
+    text::{self, Broken},
 };
+
+/// A line that no type of record fits.
+pub(super) fn unknown_type() -> Broken {
+    Broken {
+        code: "unknown_record_type",
+        rule: "a tag that no record type has".to_owned(),
+    }
+}
 
 /// A row that waits for its trailer.
 struct Held {
@@ -25,8 +33,9 @@ struct Held {
     number: u64,
 }
 
-struct Reader<'a> {
-    format: &'a RecordsFormat,
+/// Takes records in the order of the file, whatever their columns are cut by.
+pub(super) struct Reader {
+    types: Vec<RecordType>,
     /// The fields of the last header of each type.
     headers: BTreeMap<usize, Vec<String>>,
     held: Vec<Held>,
@@ -46,7 +55,7 @@ pub(super) fn decode(
         "records.delimiter",
     )?;
     let mut records = text::Records::open(input, member, format.encoding, quote, &[delimiter])?;
-    let mut reader = Reader::new(format);
+    let mut reader = Reader::new(format.types.clone());
     let mut number = 0;
     while let Some(record) = records.next()? {
         number += 1;
@@ -55,44 +64,24 @@ pub(super) fn decode(
             continue;
         }
         let locator = records.locator(&record);
-        let fields = match records.fields(&record, delimiter) {
-            Ok(fields) => fields,
-            Err(broken) => {
-                sink(fault(broken.code, broken.rule, locator, number))?;
-                continue;
-            }
-        };
-        reader.take(fields, locator, number, sink)?;
+        let found = records.fields(&record, delimiter);
+        match found.and_then(|fields| reader.typed(fields)) {
+            Ok((kind, fields)) => reader.take(kind, fields, locator, number, sink)?,
+            Err(broken) => sink(fault(broken.code, broken.rule, locator, number))?,
+        }
     }
     reader.end(sink)
 }
 
-impl<'a> Reader<'a> {
-    fn new(format: &'a RecordsFormat) -> Self {
-        let headers: Vec<&RecordType> = format
-            .types
+impl Reader {
+    pub(super) fn new(types: Vec<RecordType>) -> Self {
+        let rows = types
             .iter()
-            .filter(|t| t.role == RecordRole::Header)
+            .map(|kind| Rows::new(Some(kind.name.as_str().into()), kind.row_columns(&types)))
             .collect();
-        let rows = format
-            .types
-            .iter()
-            .map(|kind| {
-                let mut names = kind.columns.clone();
-                for header in headers.iter().filter(|h| h.name != kind.name) {
-                    names.extend(
-                        header
-                            .columns
-                            .iter()
-                            .map(|c| format!("{}.{c}", header.name)),
-                    );
-                }
-                Rows::new(Some(kind.name.as_str().into()), names)
-            })
-            .collect();
-        let has_trailer = format.types.iter().any(|t| t.role == RecordRole::Trailer);
+        let has_trailer = types.iter().any(|t| t.role == RecordRole::Trailer);
         Self {
-            format,
+            types,
             headers: BTreeMap::new(),
             held: Vec::new(),
             rows,
@@ -100,28 +89,52 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(
+    /// For records that are all alike: details without a type of their own.
+    pub(super) fn alike(columns: Vec<String>) -> Self {
+        let detail = RecordType {
+            name: String::new(),
+            tag: String::new(),
+            role: RecordRole::Detail,
+            columns: columns.clone(),
+            count: None,
+            sum: None,
+        };
+        Self {
+            rows: vec![Rows::new(None, columns)],
+            ..Self::new(vec![detail])
+        }
+    }
+
+    /// The type of a delimited record, and its fields after the tag.
+    fn typed(&self, mut fields: Vec<String>) -> Result<(usize, Vec<String>), Broken> {
+        let tag = fields.remove(0);
+        let kind = self.types.iter().position(|t| t.tag == tag.trim());
+        let kind = kind.ok_or_else(unknown_type)?;
+        let RecordType { name, columns, .. } = &self.types[kind];
+        if fields.len() == columns.len() {
+            return Ok((kind, fields));
+        }
+        let rule = format!(
+            "{} columns where record type {name} has {}",
+            fields.len(),
+            columns.len()
+        );
+        Err(Broken {
+            code: "wrong_column_count",
+            rule,
+        })
+    }
+
+    /// Takes a record by the number of its type, with as many fields as that has columns.
+    pub(super) fn take(
         &mut self,
-        mut fields: Vec<String>,
+        at: usize,
+        fields: Vec<String>,
         locator: Locator,
         number: u64,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let tag = fields.remove(0);
-        let Some(at) = self.format.types.iter().position(|t| t.tag == tag.trim()) else {
-            let rule = "a tag that no record type has".to_owned();
-            return sink(fault("unknown_record_type", rule, locator, number));
-        };
-        let kind = &self.format.types[at];
-        if fields.len() != kind.columns.len() {
-            let rule = format!(
-                "{} columns where record type {} has {}",
-                fields.len(),
-                kind.name,
-                kind.columns.len()
-            );
-            return sink(fault("wrong_column_count", rule, locator, number));
-        }
+        let kind = &self.types[at];
         match kind.role {
             RecordRole::Header => {
                 self.headers.insert(at, fields.clone());
@@ -144,7 +157,7 @@ impl<'a> Reader<'a> {
         number: u64,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let types = self.format.types.iter().enumerate();
+        let types = self.types.iter().enumerate();
         for (at, header) in types.filter(|(at, t)| t.role == RecordRole::Header && *at != kind) {
             match self.headers.get(&at) {
                 Some(values) => fields.extend(values.iter().cloned()),
@@ -176,7 +189,7 @@ impl<'a> Reader<'a> {
         let details = || {
             self.held
                 .iter()
-                .filter(|h| self.format.types[h.kind].role == RecordRole::Detail)
+                .filter(|h| self.types[h.kind].role == RecordRole::Detail)
         };
         if let Some(column) = &trailer.count
             && value(column).and_then(|v| v.parse::<usize>().ok()) != Some(details().count())
@@ -189,7 +202,7 @@ impl<'a> Reader<'a> {
         if let Some(sum) = &trailer.sum {
             let mut total = Decimal::ZERO;
             for detail in details() {
-                let at = self.format.types[detail.kind]
+                let at = self.types[detail.kind]
                     .columns
                     .iter()
                     .position(|c| *c == sum.of);
@@ -235,7 +248,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn end(mut self, sink: &mut Sink<'_>) -> Result<()> {
+    pub(super) fn end(mut self, sink: &mut Sink<'_>) -> Result<()> {
         let rule = || "the file ends before the trailer that vouches for it".to_owned();
         let missing =
             (self.has_trailer && !self.held.is_empty()).then(|| ("trailer_missing", rule()));

@@ -1,6 +1,6 @@
 //! Which columns a stream has, as far as its format declares them.
 
-use crate::source::{RecordRole, SourceSpec, Stream};
+use crate::source::{GIVEN_COLUMNS, RecordRole, SourceSpec, Stream};
 
 /// The columns of a stream. Formats that carry their own names declare none.
 pub(super) struct Columns {
@@ -18,7 +18,11 @@ impl Columns {
         let mut out = Self {
             own: declared(stream, record),
             open: Vec::new(),
-            mixed: record.is_none() && stream.format.as_ref().is_some_and(|f| f.records.is_some()),
+            mixed: record.is_none()
+                && stream
+                    .format
+                    .as_ref()
+                    .is_some_and(|f| !f.record_types().is_empty()),
         };
         for lookup in &stream.lookups {
             let other = spec.streams.iter().find(|s| s.name == lookup.stream);
@@ -41,7 +45,7 @@ impl Columns {
     pub(super) fn unknown(&self, name: &str) -> Option<&[String]> {
         let name = name.strip_prefix("$.").unwrap_or(name);
         let own = self.own.as_ref()?;
-        let known = name == "#"
+        let known = GIVEN_COLUMNS.contains(&name)
             || own.iter().any(|c| c == name)
             || self.open.iter().any(|prefix| name.starts_with(prefix));
         (!known).then_some(own)
@@ -56,15 +60,16 @@ fn declared(stream: &Stream, record: Option<&str>) -> Option<Vec<String>> {
     if let Some(csv) = &format.csv {
         return (!csv.columns.is_empty()).then(|| csv.columns.clone());
     }
-    if let Some(fixed) = &format.fixed_width {
+    let types = format.record_types();
+    if let Some(fixed) = format.fixed_width.as_ref().filter(|_| types.is_empty()) {
         return Some(fixed.columns.iter().map(|c| c.name.clone()).collect());
     }
-    let types = &format.records.as_ref()?.types;
     let own = types.iter().filter(|t| match record {
         Some(name) => t.name == name,
         None => t.role == RecordRole::Detail,
     });
     let headers = types.iter().filter(|t| t.role == RecordRole::Header);
     let headers = headers.flat_map(|t| t.columns.iter().map(|c| format!("{}.{c}", t.name)));
-    Some(own.flat_map(|t| t.columns.clone()).chain(headers).collect())
+    let all: Vec<String> = own.flat_map(|t| t.columns.clone()).chain(headers).collect();
+    (!types.is_empty()).then_some(all)
 }

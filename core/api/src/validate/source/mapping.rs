@@ -5,7 +5,7 @@ use crate::{
     entity::{Entity, Kind},
     expr::Expr,
     problem::hint,
-    source::{EntityMapping, FieldMapping, Rounding, Stream},
+    source::{EntityMapping, FILE_DATE, FieldMapping, FilePattern, Rounding, Stream},
 };
 
 impl Check<'_> {
@@ -38,6 +38,7 @@ impl Check<'_> {
             );
         }
         self.owner(at, stream, mapping);
+        self.file_date(at, stream, mapping);
         let Some(columns) = columns else { return };
         for (i, key) in mapping.key.iter().enumerate() {
             self.column(&format!("{at}.key[{i}]"), &columns, key);
@@ -47,6 +48,31 @@ impl Check<'_> {
         }
         for (i, key) in mapping.customer.iter().flat_map(|c| &c.key).enumerate() {
             self.column(&format!("{at}.customer.key[{i}]"), &columns, key);
+        }
+    }
+
+    /// `#date` needs a path that names one.
+    fn file_date(&mut self, at: &str, stream: &Stream, mapping: &EntityMapping) {
+        let pattern = stream.files.as_ref().map(|f| FilePattern::new(&f.path));
+        let message = match pattern {
+            Some(Ok(pattern)) if pattern.is_dated() => return,
+            // said at the path itself
+            Some(Err(_)) => return,
+            Some(Ok(_)) => {
+                "`#date` is the date in `files.path`, and that names none: write it as in `sales_{yyyyMMdd}.csv`"
+            }
+            None => "`#date` is the date in the name of a file, and rows of a table have no file",
+        };
+        let keys = mapping.key.iter().enumerate();
+        let keys = keys.map(|(i, name)| (format!("{at}.key[{i}]"), name));
+        let fields = mapping.fields.iter().flat_map(|(name, field)| {
+            let parts = field.concat.iter().flat_map(|c| &c.columns);
+            let all = field.from.iter().chain(parts);
+            all.map(move |column| (format!("{at}.fields.{name}"), column))
+        });
+        let wrong = keys.chain(fields).filter(|(_, name)| *name == FILE_DATE);
+        for (at, _) in wrong.collect::<Vec<_>>() {
+            self.say(&at, message);
         }
     }
 
