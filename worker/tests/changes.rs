@@ -287,3 +287,53 @@ spec:
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_do_not_say_their_total_are_worth_their_lines() {
+    let world = World::new(
+        r"
+apiVersion: musubi.dev/v1alpha1
+kind: Source
+metadata: { name: shop }
+spec:
+  system: ecommerce
+  connector: { folder: { path: data } }
+  streams:
+    - name: orders
+      files: { path: '*.jsonl' }
+      format: { json: {} }
+      entities:
+        - entity: customer
+          key: [user]
+          fields: { email: { from: user } }
+        - entity: order
+          key: [id]
+          customer: { key: [user] }
+          fields: { order_number: { from: id }, channel: { const: web }, kind: { from: kind }, ordered_at: { from: at }, total: { from: total } }
+        - entity: order_line
+          each: lines
+          key: [$.id, '#']
+          fields: { order_number: { from: $.id }, amount: { from: amount } }
+---
+apiVersion: musubi.dev/v1alpha1
+kind: CustomerPipeline
+metadata: { name: shop }
+spec:
+  sources: [shop]
+  lake: { folder: lake }
+",
+    );
+    let orders = r#"
+{"id": "w1", "user": "hana@example.com", "at": "2026-11-01 12:00", "lines": [{"amount": 1080}, {"amount": 540}]}
+{"id": "w2", "user": "hana@example.com", "at": "2026-11-02 12:00", "total": 900, "lines": [{"amount": 1000}]}
+{"id": "w3", "user": "hana@example.com", "at": "2026-11-03 12:00", "kind": "return", "lines": [{"amount": -540}]}
+{"id": "w4", "user": "hana@example.com", "at": "2026-11-04 12:00", "kind": "void", "lines": [{"amount": 5000}]}
+"#;
+    world.write("data/orders.jsonl", orders.as_bytes());
+    world.run("r1", 2).await.unwrap_or_else(|e| panic!("{e:#}"));
+    let columns = ["order_count", "return_count", "monetary", "monetary_web"];
+    assert_eq!(
+        world.values("customer_features", &columns).await,
+        ["2|1|1980.0000|1980.0000"]
+    );
+}

@@ -19,6 +19,15 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{Customers, batch, numbers, strings};
 use crate::stage::{Context, records::parse_id, tables::CHANNELS};
 
+/// An order of a customer, as far as its lines matter.
+struct Order {
+    customer: u32,
+    /// The channel of an order that does not say its total: the amounts of its lines make it.
+    untold: Option<u8>,
+    /// Whether what was bought counts: not where it came back.
+    bought: bool,
+}
+
 type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
 
 /// What one customer did.
@@ -123,7 +132,7 @@ pub(super) async fn features(
     group: &Customers,
 ) -> Result<RecordBatch> {
     let mut customers = vec![Customer::default(); group.ids.len()];
-    let mut orders: HashMap<u64, u32> = HashMap::new();
+    let mut orders: HashMap<u64, Order> = HashMap::new();
     let mut names = Names::default();
     let columns = [
         "customer_record",
@@ -163,9 +172,16 @@ pub(super) async fn features(
                 .iter()
                 .position(|c| *c == channel)
                 .unwrap_or(CHANNELS.len());
-            one.money[place] += totals
-                .filter(|t| t.is_valid(row))
-                .map_or(0, |t| t.value(row));
+            let total = totals.filter(|t| t.is_valid(row)).map(|t| t.value(row));
+            one.money[place] += total.unwrap_or_default();
+            if let Some(number) = at(numbers, row) {
+                let order = Order {
+                    customer: *customer,
+                    untold: u8::try_from(place).ok().filter(|_| total.is_none()),
+                    bought: kind != "return",
+                };
+                orders.insert(xxh3_64(number.as_bytes()), order);
+            }
             if kind == "return" {
                 one.returns += 1;
                 continue;
@@ -179,22 +195,19 @@ pub(super) async fn features(
                 one.first = Some(one.first.map_or(time, |t| t.min(time)));
                 one.last = Some(one.last.map_or(time, |t| t.max(time)));
             }
-            if let Some(number) = at(numbers, row) {
-                orders.insert(xxh3_64(number.as_bytes()), *customer);
-            }
         }
         Ok(())
     })
     .await?;
-    categories(context, files, &orders, &mut customers, &mut names).await?;
+    lines(context, files, &orders, &mut customers, &mut names).await?;
     to_batch(group, &customers, &names)
 }
 
-/// Counts what was bought, by category of product.
-async fn categories(
+/// Counts what was bought, by category of product, and adds up the lines of orders that do not say their total.
+async fn lines(
     context: &Context,
     files: &Files<'_>,
-    orders: &HashMap<u64, u32>,
+    orders: &HashMap<u64, Order>,
     customers: &mut [Customer],
     names: &mut Names,
 ) -> Result<()> {
@@ -219,18 +232,28 @@ async fn categories(
         context,
         files,
         "order_lines",
-        &["order_number", "product_code", "quantity"],
+        &["order_number", "product_code", "quantity", "amount"],
         |batch| {
             let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
-            let quantities = batch
-                .column_by_name("quantity")
-                .and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+            let decimals = |name: &str| {
+                let column = batch.column_by_name(name);
+                column.and_then(|c| c.as_primitive_opt::<Decimal128Type>())
+            };
+            let (quantities, amounts) = (decimals("quantity"), decimals("amount"));
             for row in 0..batch.num_rows() {
-                let Some(customer) =
-                    at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
+                let Some(order) = at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
                 else {
                     continue;
                 };
+                let customer = &mut customers[order.customer as usize];
+                if let (Some(place), Some(amounts)) = (order.untold, amounts)
+                    && amounts.is_valid(row)
+                {
+                    customer.money[usize::from(place)] += amounts.value(row);
+                }
+                if !order.bought {
+                    continue;
+                }
                 let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
                     continue;
                 };
@@ -238,9 +261,7 @@ async fn categories(
                     .filter(|q| q.is_valid(row))
                     .map_or(10_000, |q| q.value(row));
                 let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
-                customers[*customer as usize]
-                    .categories
-                    .add(*name, quantity);
+                customer.categories.add(*name, quantity);
             }
             Ok(())
         },
