@@ -38,7 +38,9 @@ use crate::{
     validation = ("[has(self.sqlite), has(self.postgres)].exists_one(x, x)", "give exactly one of `sqlite` and `postgres`")
 )]
 pub struct WarehouseSpec {
-    /// A SQLite file.
+    /// A SQLite file. Whole amounts, such as all in yen, are integers there, and their sums are exact. SQLite has
+    /// no decimals: an amount with a fraction is a number that reads back as the same decimal, and sums of such
+    /// are to be rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sqlite: Option<SqliteWarehouse>,
     /// A PostgreSQL database.
