@@ -69,6 +69,13 @@ pub(super) fn table(header: &[&str], texts: usize) -> Table {
     table
 }
 
+/// Wraps long texts, so that the table fits a terminal of 80 columns.
+pub(super) fn narrow(table: &mut Table) {
+    table
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(80);
+}
+
 /// A count for a table.
 pub(super) fn number(n: u64) -> Cell {
     Cell::new(crate::report::count(n)).set_alignment(CellAlignment::Right)

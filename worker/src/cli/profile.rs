@@ -14,7 +14,9 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use super::output::{Output, table};
 use crate::profile::{self, ColumnReport, Profile, Progress, Share, StreamReport};
 
-/// Look at data before anything is built on it: types, empty values, shapes, keys, duplicates, notations.
+/// Look at data before anything is built on it.
+///
+/// Types, empty values, shapes, keys, duplicates, notations.
 ///
 /// Takes data files, folders and globs as they are, without any YAML, or the YAML of sources. No value is ever
 /// printed, only what values look like: 999-9999-9999. With --propose it writes a Source and a pipeline that run.

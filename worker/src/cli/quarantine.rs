@@ -21,7 +21,9 @@ use crate::{
     stage::view::View,
 };
 
-/// Look at rows that were set aside, export them to CSV, and hand them in corrected.
+/// Look at rows that were set aside, and correct them.
+///
+/// They are listed with what is wrong with them, exported to CSV, and handed in again.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  musubi quarantine list\n  musubi quarantine export --source pos --to bad.csv\n  musubi quarantine replay -f bad.csv --run"
@@ -147,23 +149,14 @@ fn listing(found: &Listing) -> String {
     };
     let mut lines = vec![format!("Quarantine of run {}, {state}", found.run)];
     if !found.groups.is_empty() {
-        let header = [
-            "source",
-            "stream",
-            "reason",
-            "field",
-            "rule",
-            "rows",
-            "corrected",
-        ];
-        let mut table = output::table(&header, 5);
+        let mut table = output::table(&["stream", "reason", "rows", "corrected"], 2);
+        output::narrow(&mut table);
         for group in &found.groups {
+            let field = group.field.iter().map(|field| format!("{field}: "));
+            let why = field.collect::<String>() + &group.rule;
             table.add_row(vec![
-                comfy_table::Cell::new(&group.source),
-                comfy_table::Cell::new(&group.stream),
-                comfy_table::Cell::new(&group.reason),
-                comfy_table::Cell::new(group.field.as_deref().unwrap_or_default()),
-                comfy_table::Cell::new(&group.rule),
+                comfy_table::Cell::new(format!("{}/{}", group.source, group.stream)),
+                comfy_table::Cell::new(format!("{}\n{why}", group.reason)),
                 output::number(group.rows),
                 output::number(group.corrected),
             ]);
@@ -340,4 +333,64 @@ fn wrong(rows: &[Wrong]) -> comfy_table::Table {
         table.add_row([&row.place, &row.id, &row.reason, field, &row.rule]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::{Balance, Group};
+
+    #[test]
+    fn the_list_fits_a_terminal_of_80_columns() {
+        let group = |field: Option<&str>, rule: &str| Group {
+            source: "loyalty-programme".into(),
+            stream: "members".into(),
+            reason: "unknown_record_type".into(),
+            field: field.map(str::to_owned),
+            rule: rule.into(),
+            rows: 1_234_567,
+            corrected: 0,
+        };
+        let found = Listing {
+            run: "r1".into(),
+            version: Some(1),
+            groups: vec![
+                group(
+                    None,
+                    "the trailer's 明細件数 differs from the number of details that came before it",
+                ),
+                group(
+                    Some("お客様の生年月日"),
+                    "is no date in the format %Y-%m-%d | wareki | %Y/%m/%d",
+                ),
+            ],
+            rows: Balance::default(),
+            waiting: 0,
+        };
+        let shown = listing(&found);
+        let table = shown
+            .lines()
+            .skip(1)
+            .take_while(|l| l.starts_with([' ', '─']));
+        let widths = table.map(comfy_table_width);
+        assert!(
+            widths.clone().count() > 5 && widths.max() <= Some(80),
+            "{shown}"
+        );
+        for part in [
+            "loyalty-programme/members",
+            "unknown_record_type",
+            "お客様の生年月日",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+    }
+
+    /// Columns of a terminal that a line takes.
+    fn comfy_table_width(line: &str) -> usize {
+        line.trim_end()
+            .chars()
+            .map(|c| if c.is_ascii() || c == '─' { 1 } else { 2 })
+            .sum()
+    }
 }

@@ -10,7 +10,7 @@ use super::{
     target::Target,
 };
 
-/// Rebuild clean rows and curated tables from what the lake has in its raw zone.
+/// Rebuild clean rows and tables from the raw zone alone.
 ///
 /// Nothing is taken from the sources. Every raw object is cleaned again under the rules of today, with the
 /// corrections that were handed in, and all tables are built anew and published as a new version. Customers keep

@@ -14,7 +14,9 @@ use crate::{
     trace::{Address, Origin, Show, Trace, trace},
 };
 
-/// Show where a published value comes from: source row, rule, raw object with its SHA-256, place in it.
+/// Show where a published value comes from.
+///
+/// The source row that won, the rule, the raw object with its SHA-256, and the place in it.
 ///
 /// A value is named by table, key and column. A table with a key of several columns has a part for each; %2F stands
 /// for a slash within a part. Without a column, every value of the row is followed. A customer id that was merged
