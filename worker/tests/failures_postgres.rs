@@ -169,6 +169,13 @@ async fn case(scene: &Scene, loads: &[Load], server: &Server, nth: usize, cut: C
             let failed = scene.run(day, lake.path(), &schema, port).await;
             let error = format!("{:#}", failed.expect_err(&here));
             assert!(error.contains("Warehouse file: "), "{here}: {error}");
+            let place = format!("PostgreSQL at 127.0.0.1:{port}, database musubi");
+            assert!(error.contains(&place), "{here}: {error}");
+            let misleading = ["columns", "drop the views", "mode: full"];
+            assert!(
+                !misleading.iter().any(|m| error.contains(m)),
+                "{here}: {error}"
+            );
             for personal in ["山田", "example.com", "090-1234", "musubi-test"] {
                 assert!(!error.contains(personal), "{here}: {error}");
             }

@@ -7,7 +7,10 @@ use std::path::Path;
 use musubi::source;
 use musubi_api::{Catalog, load_text};
 use musubi_lake::Store;
-use musubi_testing::{Postgres, SeaweedFs};
+use musubi_testing::{
+    Postgres, SeaweedFs,
+    cutter::{Cut, Cutter},
+};
 use support::World;
 
 fn catalog(text: &str) -> Catalog {
@@ -81,7 +84,7 @@ spec:
     assert_ne!(list().await[0].tag, found[0].tag);
 }
 
-fn shop(postgres: &Postgres, streams: &str) -> World {
+fn shop(port: u16, streams: &str) -> World {
     World::new(&format!(
         r"
 apiVersion: v1
@@ -106,7 +109,7 @@ spec:
   sources: [shop]
   lake: {{ folder: lake }}
 ",
-        postgres.port()
+        port
     ))
 }
 
@@ -150,7 +153,7 @@ async fn a_table_is_read_typed_from_its_cursor_on_and_a_snapshot_whole() {
             ('w2', '2026-11-02 12:00+09', 0.1, NULL, NULL, NULL, '2026-11-01 10:05+00');
          CREATE TABLE products (code text, price numeric);
          INSERT INTO products VALUES ('a', 100), ('b', 200)");
-    let world = shop(&postgres, ORDERS);
+    let world = shop(postgres.port(), ORDERS);
     let run = async |uid: &str| {
         let stages = world.run_allowing(uid, &["rows/products"]).await;
         let stages = stages.unwrap_or_else(|e| panic!("{uid}: {e:#}"));
@@ -214,7 +217,7 @@ async fn a_read_can_change_nothing_and_says_what_is_wrong() {
     ];
     for (at, (table, message)) in cases.into_iter().enumerate() {
         let world = shop(
-            &postgres,
+            postgres.port(),
             &format!(
                 "    - {{name: s, table: {table}, entities: [{{entity: product, key: [id], fields: {{name: {{from: id}}}}}}]}}"
             ),
@@ -224,4 +227,64 @@ async fn a_read_can_change_nothing_and_says_what_is_wrong() {
     }
     let written = postgres.sql("SELECT count(*) FROM written").expect("count");
     assert_eq!(written.trim(), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_fails_or_is_lost_names_server_database_and_the_way_out() {
+    let postgres = Postgres::start().unwrap_or_else(|e| panic!("{e}"));
+    postgres
+        .sql("CREATE TABLE good (id int); INSERT INTO good VALUES (1)")
+        .unwrap_or_else(|e| panic!("{e}"));
+    let stream = "    - {name: s, table: {name: good}, entities: [{entity: product, key: [id], fields: {name: {from: id}}}]}";
+    let resources = |port: u16| {
+        let text = std::fs::read_to_string(shop(port, stream).path("resources.yaml"));
+        text.expect("resources")
+    };
+    let read = async |resources: &str| {
+        let catalog = catalog(resources);
+        let spec = catalog.source("shop").expect("the source");
+        let (secrets, stream) = (catalog.secrets(), &spec.streams[0]);
+        let object = &source::list(&spec.connector, stream, secrets)
+            .await
+            .expect("list")[0];
+        let fetched = source::fetch(&spec.connector, stream, object, None, secrets).await;
+        fetched.map(|_| ()).map_err(|e| format!("{e:#}"))
+    };
+    let open = Cutter::start(postgres.port()).expect("a proxy");
+    let way = read(&resources(open.port())).await;
+    way.expect("the way through the proxy is open");
+    // what comes after the commit only says farewell to what was prepared
+    let messages = open.seen();
+    let last = messages.iter().position(|m| m == "query COMMIT");
+    let last = last.expect("a commit");
+    for (at, message) in messages.iter().enumerate().take(last + 1) {
+        let here = format!("message {at}, {message}");
+        // a proxy of its own: a connection that was cut may still say something
+        let cutter = Cutter::start(postgres.port()).expect("a proxy");
+        cutter.cut(Some((at, Cut::Before)));
+        let error = read(&resources(cutter.port())).await.expect_err(&here);
+        let place = format!("PostgreSQL at 127.0.0.1:{}, database musubi", cutter.port());
+        assert!(error.contains(&place), "{here}: {error}");
+        assert!(!error.contains("musubi-test"), "{here}: {error}");
+    }
+    let nobody = musubi_testing::free_port().expect("a port").to_string();
+    let port = postgres.port().to_string();
+    for (from, to, way_out) in [
+        (
+            "password: musubi-test",
+            "password: hunter2",
+            "in the Secret db",
+        ),
+        ("database: musubi", "database: musbi", "correct database"),
+        ("tls: disable", "tls: require", "tls: disable"),
+        (port.as_str(), nobody.as_str(), "correct host and port"),
+    ] {
+        let wrong = resources(postgres.port()).replace(from, to);
+        let error = read(&wrong).await.expect_err(to);
+        assert!(
+            error.contains("PostgreSQL at 127.0.0.1:") && error.contains(way_out),
+            "{to}: {error}"
+        );
+        assert!(!error.contains("hunter2"), "{to}: {error}");
+    }
 }

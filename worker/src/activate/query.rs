@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Activation, filter};
-use crate::warehouse::{Credentials, SecretLookup, connect_postgres, discreet};
+use crate::warehouse::{Credentials, SecretLookup, connect_postgres, told};
 
 /// Who is to be delivered.
 pub(super) struct Segment {
@@ -31,7 +31,7 @@ pub(super) async fn segment(
             let mut client = connect_postgres(server, &credentials).await?;
             from_postgres(activation, &mut client)
                 .await
-                .map_err(|error| discreet(&error))
+                .map_err(|error| told(error, server))
         }
         _ => bail!("a Warehouse needs exactly one of spec.sqlite and spec.postgres"),
     }

@@ -13,7 +13,7 @@ use musubi_api::{
 };
 use tokio_postgres::{Client, IsolationLevel, types::Type};
 
-use crate::warehouse::{Credentials, connect_postgres as connect, discreet};
+use crate::warehouse::{Credentials, connect_postgres as connect, told};
 
 /// Rows that come at once.
 const PORTION: i32 = 8192;
@@ -27,19 +27,30 @@ pub(super) async fn read(
     secrets: &Secrets,
     out: &mut impl Write,
 ) -> Result<Option<String>> {
-    read_rows(server, table, bookmark, secrets, out)
+    let place = PostgresWarehouse {
+        host: server.host.clone(),
+        port: server.port,
+        database: server.database.clone(),
+        schema: "public".into(),
+        credentials: server.credentials.clone(),
+        tls: server.tls,
+    };
+    let credentials = Credentials {
+        username: secrets.get(&server.credentials, "username")?,
+        password: secrets.get(&server.credentials, "password")?,
+    };
+    let mut client = connect(&place, &credentials).await?;
+    read_rows(&mut client, table, bookmark, out)
         .await
-        .map_err(|error| discreet(&error))
+        .map_err(|error| told(error, &place))
 }
 
 async fn read_rows(
-    server: &PostgresConnector,
+    client: &mut Client,
     table: &Table,
     bookmark: Option<&str>,
-    secrets: &Secrets,
     out: &mut impl Write,
 ) -> Result<Option<String>> {
-    let mut client = open(server, secrets).await?;
     let transaction = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
@@ -73,22 +84,6 @@ async fn read_rows(
     }
     transaction.commit().await?;
     Ok(last)
-}
-
-async fn open(server: &PostgresConnector, secrets: &Secrets) -> Result<Client> {
-    let credentials = Credentials {
-        username: secrets.get(&server.credentials, "username")?,
-        password: secrets.get(&server.credentials, "password")?,
-    };
-    let place = PostgresWarehouse {
-        host: server.host.clone(),
-        port: server.port,
-        database: server.database.clone(),
-        schema: "public".into(),
-        credentials: server.credentials.clone(),
-        tls: server.tls,
-    };
-    connect(&place, &credentials).await
 }
 
 /// The statement: a row as JSON, and its cursor as text.

@@ -22,7 +22,7 @@ use musubi_lake::Store;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use postgres::discreet;
+pub(crate) use postgres::told;
 pub use postgres::{Credentials, connect as connect_postgres};
 
 /// Looks up the key of a Secret.
@@ -190,9 +190,7 @@ pub async fn load(
                 username: secret(&server.credentials, "username")?,
                 password: secret(&server.credentials, "password")?,
             };
-            postgres::load(server, &credentials, spec.mode, store, &tables)
-                .await
-                .map_err(|error| postgres::discreet(&error))
+            postgres::load(server, &credentials, spec.mode, store, &tables).await
         }
         _ => bail!("a Warehouse needs exactly one of spec.sqlite and spec.postgres"),
     }
