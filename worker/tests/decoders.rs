@@ -1,8 +1,12 @@
 //! The decoders on real files: every record comes out as a row, a fault or a structural count, whatever the
 //! encoding, delimiter, header style and compression.
 
-use std::{io::Write as _, sync::Arc};
+#[path = "support/archive.rs"]
+mod archive;
 
+use std::sync::Arc;
+
+use archive::{gzip, zip};
 use arrow::{
     array::{ArrayRef, Decimal128Array, Int64Array, ListArray, RecordBatch, StringArray},
     datatypes::Int64Type,
@@ -441,17 +445,6 @@ fn in_lzo(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A zip archive of these members.
-fn zip(members: &[(&str, &str)]) -> Vec<u8> {
-    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for (name, content) in members {
-        let options = zip::write::SimpleFileOptions::default();
-        archive.start_file(*name, options).expect("a member");
-        archive.write_all(content.as_bytes()).expect("write");
-    }
-    archive.finish().expect("finish").into_inner()
-}
-
 /// A workbook as a spreadsheet program writes it: texts, numbers, a date, an error.
 fn workbook() -> Vec<u8> {
     let main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main";
@@ -508,9 +501,7 @@ fn excel() {
 #[test]
 fn compression_is_told_from_the_bytes() {
     let text = "a,b\n1,2\n";
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(text.as_bytes()).expect("write");
-    let gzip = gzip.finish().expect("finish");
+    let gzip = gzip(text);
     // two streams one after the other are one file, as log rotation makes them
     let twice = [gzip.clone(), gzip.clone()].concat();
     check("{csv: {}}", &gzip, &["1|2", "#1"]);

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{io::Cursor, io::Write as _, sync::Arc};
+use std::{io::Cursor, sync::Arc};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use musubi::{
@@ -13,7 +13,10 @@ use musubi::{
 use musubi_api::source::Stream;
 use musubi_clean::raw::Locator;
 use musubi_testing::Postgres;
-use support::World;
+use support::{
+    World,
+    archive::{gzip, zip},
+};
 
 fn stream(format: &str) -> Stream {
     let text = format!("{{ name: s, files: {{ path: '*' }}, format: {format} }}");
@@ -67,16 +70,6 @@ fn utf16(text: &str) -> Vec<u8> {
     units.flat_map(u16::to_le_bytes).collect()
 }
 
-fn zip(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let mut out = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in members {
-        let options = zip::write::SimpleFileOptions::default();
-        out.start_file(*name, options).expect("an archive");
-        out.write_all(bytes).expect("an archive");
-    }
-    out.finish().expect("an archive").into_inner()
-}
-
 #[test]
 fn a_place_of_a_text_has_the_bytes_of_its_row() {
     let csv = "名,数\r\n\"山田\n太郎\",1\r\n鈴木\r\n\r\n高橋,3";
@@ -126,13 +119,7 @@ fn a_place_of_a_text_has_the_bytes_of_its_row() {
     for (name, format, bytes, rows) in cases {
         let stream = stream(format);
         assert_eq!(texts(&stream, &bytes), rows, "{name}");
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(&bytes).expect("compress");
-        assert_eq!(
-            texts(&stream, &gzip.finish().expect("compress")),
-            rows,
-            "{name}, gzip"
-        );
+        assert_eq!(texts(&stream, &gzip(&bytes)), rows, "{name}, gzip");
         let zstd = zstd::encode_all(&*bytes, 1).expect("compress");
         assert_eq!(texts(&stream, &zstd), rows, "{name}, zstd");
         let archive = zip(&[("a.txt", &bytes), ("b;bytes=.txt", &bytes)]);

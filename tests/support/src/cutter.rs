@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Shutdown, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -35,16 +35,9 @@ struct State {
 impl Cutter {
     /// Starts one. Its threads end with the test process.
     pub fn start(upstream: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = listener.local_addr()?.port();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                thread::spawn(move || serve(client, upstream, &state));
-            }
-        });
+        let port = crate::serve::serve(move |client| serve(client, upstream, &shared))?;
         Ok(Self { port, state })
     }
 

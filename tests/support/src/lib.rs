@@ -14,6 +14,7 @@ mod guard;
 mod postgres;
 pub mod proxy;
 mod s3;
+mod serve;
 pub mod tools;
 
 pub use browser::{Browser, View};

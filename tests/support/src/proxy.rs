@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -53,18 +53,9 @@ struct State {
 impl Proxy {
     /// Starts one. Its threads end with the test process.
     pub fn start(upstream: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = listener.local_addr()?.port();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                thread::spawn(move || {
-                    let _ = serve(&client, upstream, &state);
-                });
-            }
-        });
+        let port = crate::serve::serve(move |client| serve(&client, upstream, &shared))?;
         Ok(Self { port, state })
     }
 

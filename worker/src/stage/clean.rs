@@ -1,42 +1,30 @@
 //! clean: decodes raw objects, checks the contract, normalises, and quarantines bad rows with a reason and
 //! a locator. Its output is keyed by content and rules, so unchanged input is never cleaned twice.
 
+mod lookups;
+mod object;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use arrow::{
-    array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array},
-    datatypes::UInt32Type,
-};
 use musubi_api::{
-    entity::Entity,
     run::Stage,
     source::{FILE_DATE, FILE_PATH},
 };
-use musubi_clean::{
-    cleaner::{self, Cleaner, mapping_hash},
-    lookup::{Asked, Lookups},
-    quarantine,
-    raw::SourceFile,
-    schema,
-};
-use musubi_lake::{
-    manifest,
-    parquet::{self, Sink},
-};
+use musubi_clean::cleaner::{self, mapping_hash};
+use musubi_lake::manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(crate) use self::lookups::LookupCache;
+use self::{lookups::still_holds, object::clean_file};
 use super::{
     Context, Outcome,
-    edits::{Edited, Edits},
     files::{self, File, Files},
     ingest::Ingested,
     plan::Plan,
 };
-use crate::source::decode::Decoded;
 
 /// What cleaning made of one raw object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -329,326 +317,9 @@ fn rules(context: &Context, source: &str, stream: &str) -> Option<Rules> {
     })
 }
 
-/// Hash of the files in which a stream looks up; `None` when it looks up nothing.
-fn lookup_files(context: &Context, files: &Files, source: &str, stream: &str) -> Option<String> {
-    let stream = files::stream(&context.run, source, stream)?;
-    if stream.lookups.is_empty() {
-        return None;
-    }
-    let mut hash = Sha256::new();
-    for lookup in &stream.lookups {
-        for file in files.of(source, &lookup.stream) {
-            hash.update(content(file));
-        }
-        hash.update(";");
-    }
-    Some(hex::encode(hash.finalize()))
-}
-
-/// Whether look-ups give the answers that they gave when a file was cleaned.
-async fn still_holds(
-    context: &Context,
-    files: &Files,
-    lookups: &mut LookupCache,
-    file: &File,
-    before: &LookedUp,
-) -> Result<bool> {
-    let now = lookup_files(context, files, &file.source, &file.stream);
-    if now.as_ref() == Some(&before.files) {
-        return Ok(true);
-    }
-    let mut asked: Vec<Asked> = Vec::new();
-    for batch in parquet::read(&context.store, &before.asked, None).await? {
-        let numbers = batch.column(0).as_primitive_opt::<UInt32Type>();
-        let keys = batch.column(1).as_string_opt::<i32>();
-        let (Some(numbers), Some(keys)) = (numbers, keys) else {
-            anyhow::bail!("{} is malformed", before.asked);
-        };
-        let keys = keys.iter().map(|key| key.unwrap_or_default().into());
-        asked.extend(numbers.values().iter().copied().zip(keys));
-    }
-    let found = lookups
-        .get(context, files, &file.source, &file.stream)
-        .await?;
-    Ok(found.answers(&asked) == before.answers)
-}
-
-/// Keeps what the rows of a file looked up.
-async fn remember_lookups(
-    context: &Context,
-    folder: &str,
-    found: &Lookups,
-    files: String,
-) -> Result<LookedUp> {
-    let asked = found.asked();
-    let numbers = asked.iter().map(|(number, _)| *number);
-    let columns: [(&str, ArrayRef); 2] = [
-        ("lookup", Arc::new(UInt32Array::from_iter_values(numbers))),
-        (
-            "key",
-            Arc::new(StringArray::from_iter_values(
-                asked.iter().map(|(_, key)| key),
-            )),
-        ),
-    ];
-    let batch = RecordBatch::try_from_iter(columns)?;
-    let path = format!("{folder}/looked-up.parquet");
-    let personal = ["key".to_owned()].into();
-    parquet::write(&context.store, &path, batch.schema(), &personal, &[batch]).await?;
-    Ok(LookedUp {
-        answers: found.answers(&asked),
-        asked: path,
-        files,
-    })
-}
-
 /// What a file's rows are: its bytes, and the corrections of them.
 fn content(file: &File) -> String {
     [std::slice::from_ref(&file.sha256), &file.edits]
         .concat()
         .join("+")
-}
-
-/// Look-ups of streams, built once for a shard.
-#[derive(Default)]
-pub(crate) struct LookupCache(BTreeMap<(String, String), Lookups>);
-
-impl LookupCache {
-    pub(crate) async fn get(
-        &mut self,
-        context: &Context,
-        files: &Files,
-        source: &str,
-        stream: &str,
-    ) -> Result<Lookups> {
-        let at = (source.to_owned(), stream.to_owned());
-        if let Some(lookups) = self.0.get(&at) {
-            return Ok(lookups.unasked());
-        }
-        let spec = files::stream(&context.run, source, stream).context("stream is gone")?;
-        let mut lookups = Lookups::builder(spec);
-        let needed: Vec<String> = lookups.streams().into_iter().map(str::to_owned).collect();
-        for name in needed {
-            let target = files::stream(&context.run, source, &name)
-                .with_context(|| format!("look-up: there is no stream {name}"))?;
-            for file in files.of(source, &name) {
-                let bytes = context.store.get(&file.raw).await?;
-                let edits = Edits::of(&context.store, file).await?;
-                edits.decode(
-                    target,
-                    &file.path,
-                    std::io::Cursor::new(bytes),
-                    &mut |decoded, _| {
-                        if let Decoded::Rows(batch) = decoded {
-                            lookups.feed(&name, &batch);
-                        }
-                        Ok(())
-                    },
-                )?;
-            }
-        }
-        self.0.insert(at, lookups.unasked());
-        Ok(lookups)
-    }
-}
-
-/// What the decoding side hands to the writing side.
-enum Message {
-    Rows(Entity, RecordBatch),
-    Quarantined(RecordBatch),
-}
-
-async fn clean_file(
-    context: &Context,
-    files: &Files,
-    lookups: &mut LookupCache,
-    file: &File,
-    key: &str,
-) -> Result<Cleaned> {
-    let spec = &context.run.sources[&file.source];
-    let stream = files::stream(&context.run, &file.source, &file.stream)
-        .context("stream is gone")?
-        .clone();
-    let found = lookups
-        .get(context, files, &file.source, &file.stream)
-        .await?;
-    let cleaner = Cleaner::new(&file.source, spec, &stream, found.clone())?;
-    let bytes = context.store.get(&file.raw).await?;
-    let edits = Edits::of(&context.store, file).await?;
-    let (sender, mut receiver) = mpsc::channel::<Message>(8);
-    let (origin, sha) = (file.origin(), file.sha256.clone());
-    let decoding = tokio::task::spawn_blocking(move || {
-        decode_all(&cleaner, &stream, &edits, origin, &sha, bytes, &sender)
-    });
-    let mut writer = Writer::new(context, key);
-    while let Some(message) = receiver.recv().await {
-        writer.write(message).await?;
-    }
-    let (rows, reasons, drift) = decoding.await?.map_err(|error| {
-        let frozen = error.downcast_ref::<musubi_clean::problem::Problem>();
-        match frozen.filter(|p| matches!(p, musubi_clean::problem::Problem::Frozen { .. })) {
-            Some(problem) => super::RunRefused(problem.to_string()).into(),
-            None => error,
-        }
-    })?;
-    anyhow::ensure!(
-        rows.holds(),
-        "rows went missing while cleaning: {rows:?}; this is a defect of musubi"
-    );
-    let looked_up = match lookup_files(context, files, &file.source, &file.stream) {
-        Some(files) => Some(remember_lookups(context, &writer.folder, &found, files).await?),
-        None => None,
-    };
-    let (entities, quarantine) = writer.finish().await?;
-    Ok(Cleaned {
-        key: key.into(),
-        rows,
-        entities,
-        quarantine,
-        reasons,
-        drift,
-        looked_up,
-    })
-}
-
-type Decided = (RowCounts, BTreeMap<String, u64>, Vec<String>);
-
-fn decode_all(
-    cleaner: &Cleaner,
-    stream: &musubi_api::source::Stream,
-    edits: &Edits,
-    origin: SourceFile,
-    sha: &str,
-    bytes: bytes::Bytes,
-    out: &mpsc::Sender<Message>,
-) -> Result<Decided> {
-    let mut rows = RowCounts::default();
-    let mut reasons = BTreeMap::new();
-    let name = origin.path.clone();
-    let mut state = cleaner.start_file(origin);
-    let input = std::io::Cursor::new(bytes);
-    edits.decode(stream, &name, input, &mut |decoded, edited| {
-        rows.edited += u64::from(edited == Edited::Yes);
-        let cleaned = match decoded {
-            Decoded::Structural(n) => {
-                rows.total += n;
-                rows.structural += n;
-                return Ok(());
-            }
-            Decoded::Fault(fault) => {
-                rows.total += 1;
-                cleaner.quarantine_fault(&fault, sha)?
-            }
-            Decoded::Rows(batch) => {
-                rows.total += batch.rows.len() as u64;
-                cleaner.clean(&batch, sha, &mut state)?
-            }
-        };
-        rows.take(&cleaned.counts);
-        for (code, n) in &cleaned.counts.reasons {
-            *reasons.entry(code.clone()).or_default() += n;
-        }
-        send(out, cleaned)
-    })?;
-    let mut drift: Vec<String> = state
-        .drift()
-        .iter()
-        .map(|d| format!("{:?} column {}", d.kind, d.column))
-        .collect();
-    let lost = edits.len() as u64 - rows.edited;
-    if lost > 0 {
-        drift.push(format!(
-            "{lost} corrections are of rows that the file no longer has under the present format"
-        ));
-    }
-    Ok((rows, reasons, drift))
-}
-
-fn send(out: &mpsc::Sender<Message>, cleaned: cleaner::Cleaned) -> Result<()> {
-    let send = |message| {
-        out.blocking_send(message)
-            .map_err(|_| anyhow::anyhow!("the writing side stopped"))
-    };
-    if cleaned.quarantined.num_rows() > 0 {
-        send(Message::Quarantined(cleaned.quarantined))?;
-    }
-    for (entity, rows) in cleaned.entities {
-        if rows.num_rows() > 0 {
-            send(Message::Rows(entity, rows))?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes the clean rows of one object, a file an entity.
-struct Writer<'a> {
-    context: &'a Context,
-    folder: String,
-    entities: BTreeMap<Entity, Sink>,
-    quarantine: Option<Sink>,
-}
-
-impl<'a> Writer<'a> {
-    fn new(context: &'a Context, key: &str) -> Self {
-        let folder = format!("clean/{key}/{}", uuid::Uuid::new_v4().simple());
-        Self {
-            context,
-            folder,
-            entities: BTreeMap::new(),
-            quarantine: None,
-        }
-    }
-
-    async fn write(&mut self, message: Message) -> Result<()> {
-        let store = &self.context.store;
-        match message {
-            Message::Rows(entity, batch) => {
-                let sink = match self.entities.entry(entity) {
-                    std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(free) => {
-                        let path = format!("{}/{}.parquet", self.folder, entity.as_str());
-                        let personal = schema::personal_columns(entity);
-                        free.insert(Sink::create(store, &path, batch.schema(), &personal)?)
-                    }
-                };
-                sink.write(&batch).await?;
-            }
-            Message::Quarantined(batch) => {
-                if self.quarantine.is_none() {
-                    let path = format!("{}/quarantine.parquet", self.folder);
-                    let personal = [quarantine::PERSONAL_COLUMN.to_owned()].into();
-                    self.quarantine = Some(Sink::create(store, &path, batch.schema(), &personal)?);
-                }
-                if let Some(sink) = &mut self.quarantine {
-                    sink.write(&batch).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn finish(self) -> Result<(BTreeMap<String, Part>, Option<Part>)> {
-        let mut parts = BTreeMap::new();
-        for (entity, sink) in self.entities {
-            let written = sink.finish().await?;
-            parts.insert(
-                entity.as_str().to_owned(),
-                Part {
-                    path: written.path,
-                    rows: written.rows,
-                },
-            );
-        }
-        let quarantine = match self.quarantine {
-            Some(sink) => Some(sink.finish().await?),
-            None => None,
-        };
-        Ok((
-            parts,
-            quarantine.map(|w| Part {
-                path: w.path,
-                rows: w.rows,
-            }),
-        ))
-    }
 }

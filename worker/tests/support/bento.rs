@@ -1,8 +1,7 @@
 //! Four systems that tell of the same people and orders, each in a format of its own.
 
-use std::io::Write as _;
-
 use super::World;
+use crate::support::archive::{gzip, zip};
 
 const RESOURCES: &str = r"
 apiVersion: musubi.dev/v1alpha1
@@ -140,20 +139,6 @@ fn order(id: &str, user: (&str, &str, &str, &str), total: u32) -> String {
     )
 }
 
-fn gzip(text: &str) -> Vec<u8> {
-    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    out.write_all(text.as_bytes()).expect("compress");
-    out.finish().expect("compress")
-}
-
-fn zip(name: &str, text: &str) -> Vec<u8> {
-    let mut out = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default();
-    out.start_file(name, options).expect("an archive");
-    out.write_all(text.as_bytes()).expect("an archive");
-    out.finish().expect("an archive").into_inner()
-}
-
 /// The world with the files of its first day.
 pub(crate) fn world() -> World {
     let world = World::new(RESOURCES);
@@ -181,16 +166,16 @@ pub(crate) fn world() -> World {
         ),
         "{ not json".to_owned(),
     ];
-    let orders = gzip(&orders.join("\n"));
+    let orders = gzip(orders.join("\n"));
     world.write("data/shop/orders_20261101.jsonl.gz", &orders);
     world.write(
         "data/oms/oms_20261101.txt",
         b"H,20261101\nD,W1,shipped,1150\nD,W9,open,90\nT,2\n",
     );
-    let products = zip(
+    let products = zip(&[(
         "products.csv",
         "code,name,category\nB-1,Salmon bento,bento\n",
-    );
+    )]);
     world.write("data/erp/products.zip", &products);
     world
 }
@@ -209,6 +194,6 @@ pub(crate) fn second_day(world: &World) {
             1250,
         ),
     ];
-    let orders = gzip(&orders.join("\n"));
+    let orders = gzip(orders.join("\n"));
     world.write("data/shop/orders_20261102.jsonl.gz", &orders);
 }
