@@ -87,6 +87,9 @@ impl SeaweedFs {
             "-s3".into(),
             format!("-s3.port={port}"),
             format!("-s3.port.grpc={}", grpc[3]),
+            // These have ports of their own that would be the same for every server.
+            "-s3.port.iceberg=0".into(),
+            "-s3.port.lance=0".into(),
             format!("-s3.config={}", config.display()),
         ];
         let log = dir.path().join("log");
