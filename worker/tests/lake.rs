@@ -279,6 +279,10 @@ async fn gc_keeps_kept_versions_whole_and_the_next_run_goes_on() {
         .await
         .expect("put");
     store
+        .put("identity/features/lost.parquet", "x".into())
+        .await
+        .expect("put");
+    store
         .put("runs/given-up/plan/00000.json", r#"{"base":1}"#.into())
         .await
         .expect("put");
@@ -298,11 +302,24 @@ async fn gc_keeps_kept_versions_whole_and_the_next_run_goes_on() {
         "runs/r4/match/files/00000-lost-edges.parquet",
         "curated/orders/2026-11-04/0-lost.parquet",
         "clean/0123/lost/order.parquet",
+        "identity/features/lost.parquet",
         "runs/given-up/plan/00000.json",
         "published/0000000001.json",
     ] {
         assert!(!left.contains(gone), "{gone}");
     }
+    let named = digests
+        .iter()
+        .flat_map(|(_, v)| v.state["features"].lines());
+    let of_features = |p: &&String| p.starts_with("identity/features/");
+    assert_eq!(
+        left.iter().filter(of_features).collect::<Vec<_>>(),
+        named
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect::<Vec<_>>(),
+        "features are those that a kept version reads"
+    );
     assert!(!world.path("lake/curated/orders/half#1").exists());
     assert!(
         gc::look(&store, &keep(2))
