@@ -6,7 +6,7 @@ use musubi_api::source::SourceSpec;
 use musubi_clean::{
     cleaner::Cleaner,
     lookup::Lookups,
-    raw::{Locator, RawBatch, RawRows},
+    raw::{Locator, RawBatch, RawRows, SourceFile},
 };
 use std::sync::Arc;
 
@@ -47,7 +47,9 @@ impl Records {
                 .collect(),
             numbers: (1..=rows).collect(),
         };
-        let mut cleaned = self.0.clean(&raw, "", &mut self.0.start_file())?;
+        let mut cleaned = self
+            .0
+            .clean(&raw, "", &mut self.0.start_file(SourceFile::default()))?;
         anyhow::ensure!(
             cleaned.quarantined.num_rows() == 0,
             "{} records went to quarantine: {:?}",
