@@ -2,8 +2,10 @@
 
 pub mod activate;
 pub mod cli;
+pub mod dedupe;
 pub mod demo;
 pub mod digest;
+pub mod evaluate;
 pub mod profile;
 pub mod quarantine;
 pub mod report;

@@ -25,6 +25,9 @@ pub enum IdentityError {
     /// A pair or record that does not exist was named.
     #[error("no record with id {0} among the features of this run")]
     UnknownRecord(String),
+    /// A customer that does not exist was named.
+    #[error("no customer with id {0} among those of this version")]
+    UnknownCustomer(String),
     /// A shard outside the plan.
     #[error("shard {shard} of {shards} does not exist: shards are numbered from 0")]
     Shard {

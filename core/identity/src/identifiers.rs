@@ -121,8 +121,8 @@ pub(crate) fn links(
                 continue;
             }
             for person in people {
-                for pair in person.windows(2) {
-                    let edge = matcher.edge(pair[0], pair[1], IDENTIFIER_RULE);
+                for (a, b) in chain(&matcher.features, &person, policy.across_sources) {
+                    let edge = matcher.edge(a, b, IDENTIFIER_RULE);
                     out.push(Edge {
                         weight: edge.weight.max(15.0),
                         probability: 1.0,
@@ -133,6 +133,34 @@ pub(crate) fn links(
         }
     }
     out
+}
+
+/// Pairs that connect the records of a person; where only sources are linked with each other, pairs across them.
+fn chain(features: &Features, person: &[u32], across_sources: bool) -> Vec<(u32, u32)> {
+    if !across_sources {
+        return person.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    }
+    let source = |record: u32| features.source[record as usize];
+    let Some(first) = person.first().copied() else {
+        return Vec::new();
+    };
+    let Some(other) = person.iter().copied().find(|r| source(*r) != source(first)) else {
+        return Vec::new();
+    };
+    let partner = |record: u32| {
+        if source(record) == source(first) {
+            other
+        } else {
+            first
+        }
+    };
+    let mut pairs: Vec<(u32, u32)> = person
+        .iter()
+        .map(|r| ((*r).min(partner(*r)), (*r).max(partner(*r))))
+        .collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    pairs
 }
 
 /// The records of one value as people: a record joins the first person whose records it does not contradict.

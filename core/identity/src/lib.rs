@@ -39,7 +39,9 @@ pub use edge::{
     voids_to_batch,
 };
 pub use error::IdentityError;
-pub use explain::{Explanation, Part, explain};
+pub use explain::{
+    ClusterExplanation, Explanation, Link, Member, Part, Split, explain, explain_customer,
+};
 pub use features::{Features, FeaturesBuilder, RecordSet};
 pub use guard::Guard;
 pub use household::{Households, household_of};

@@ -89,6 +89,7 @@ impl Matcher {
         policy: &Policy,
     ) -> (Vec<Edge>, u64) {
         let is_touched = |record: u32| touched.is_none_or(|t| t.is[record as usize]);
+        let source = |record: u32| self.features.source[record as usize];
         let (mut edges, mut pairs) = (Vec::new(), 0);
         if !block.records().any(is_touched) {
             return (edges, pairs);
@@ -96,6 +97,9 @@ impl Matcher {
         let keep = policy.review_probability as f32;
         let members = blocking.members(block);
         blocking.pairs(block, &members, |a, b| {
+            if policy.across_sources && source(a.record) == source(b.record) {
+                return;
+            }
             if (is_touched(a.record) || is_touched(b.record)) && blocking.owns(block, a, b) {
                 pairs += 1;
                 let Some(levels) = self.levels_reaching(&a.row, &b.row, keep) else {

@@ -23,6 +23,9 @@ pub struct Policy {
     pub cut_bridges: bool,
     /// Pairs decided by a steward.
     pub pins: Vec<Pin>,
+    /// Whether only records of different sources are compared: two files are linked, and neither is looked through
+    /// for duplicates of its own. A record may still join two of the other source.
+    pub across_sources: bool,
     /// Sources by precedence, for survivorship.
     pub source_priority: Vec<String>,
     /// Survivorship rules per field.
@@ -49,6 +52,7 @@ impl Default for Policy {
             birth_date_conflict: true,
             cut_bridges: true,
             pins: Vec::new(),
+            across_sources: false,
             source_priority: Vec::new(),
             survivorship: Vec::new(),
         }

@@ -6,17 +6,17 @@ use super::Cli;
 
 /// Commands by what people want to do; one that stands nowhere here comes last.
 const GROUPS: [(&str, &[&str]); 4] = [
-    ("Begin", &["demo", "profile", "validate"]),
+    ("Begin", &["demo", "dedupe", "profile", "validate"]),
     ("Run", &["run", "stage", "replay", "rollback"]),
     (
         "Look and mend",
         &[
             "trace",
             "explain",
+            "evaluate",
             "identity",
             "quarantine",
             "lake",
-            "dedupe",
         ],
     ),
     (

@@ -1,7 +1,10 @@
 //! The command line: one file per command.
 
 mod crds;
+mod dedupe;
 mod demo;
+mod evaluate;
+mod explain;
 mod help;
 mod identity;
 mod lake;
@@ -57,6 +60,9 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Args),
+    Dedupe(dedupe::Args),
+    Evaluate(evaluate::Args),
+    Explain(explain::Args),
     Identity(identity::Args),
     Profile(profile::Args),
     Quarantine(quarantine::Args),
@@ -91,6 +97,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
     match cli.command {
         Command::Demo(args) => demo::run(args).await,
+        Command::Dedupe(args) => dedupe::run(args).await,
+        Command::Evaluate(args) => evaluate::run(args).await,
+        Command::Explain(args) => explain::run(args).await,
         Command::Identity(args) => identity::run(args).await,
         Command::Profile(args) => profile::run(args).await,
         Command::Quarantine(args) => quarantine::run(args).await,

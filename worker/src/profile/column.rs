@@ -21,7 +21,7 @@ const MOST: f64 = 0.95;
 
 /// Counts of one column. No value is kept.
 #[derive(Debug, Default)]
-pub(super) struct Column {
+pub(crate) struct Column {
     values: u64,
     distinct: Distinct,
     shapes: HashMap<String, u64>,
@@ -34,7 +34,7 @@ pub(super) struct Column {
     emails: u64,
     phones: u64,
     kana: u64,
-    pub(super) japanese: u64,
+    pub(crate) japanese: u64,
     notations: BTreeMap<(String, &'static str), u64>,
     day_first: bool,
     month_first: bool,
@@ -46,7 +46,7 @@ pub(super) fn hash(value: &str) -> u64 {
 }
 
 impl Column {
-    pub(super) fn add(&mut self, value: &str) {
+    pub(crate) fn add(&mut self, value: &str) {
         self.values += 1;
         self.distinct.add(hash(value));
         let shape = shape(value);
@@ -102,7 +102,7 @@ impl Column {
     }
 
     /// What was found, of `rows` rows.
-    pub(super) fn report(&self, name: &str, rows: u64) -> ColumnReport {
+    pub(crate) fn report(&self, name: &str, rows: u64) -> ColumnReport {
         let kind = self.kind();
         let mut shapes: Vec<_> = self.shapes.iter().collect();
         shapes.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
@@ -271,11 +271,11 @@ pub struct ColumnReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub meaning: Option<Meaning>,
     #[serde(skip)]
-    pub(super) email_percent: f64,
+    pub(crate) email_percent: f64,
     #[serde(skip)]
-    pub(super) phone_percent: f64,
+    pub(crate) phone_percent: f64,
     #[serde(skip)]
-    pub(super) kana_percent: f64,
+    pub(crate) kana_percent: f64,
 }
 
 impl ColumnReport {

@@ -14,13 +14,21 @@ pub enum Meaning {
     FamilyName,
     GivenName,
     NameKana,
+    FamilyKana,
+    GivenKana,
     Email,
     Phone,
     PostalCode,
     Address,
     City,
     Prefecture,
+    Town,
+    Block,
+    Building,
     BirthDate,
+    BirthYear,
+    BirthMonth,
+    BirthDay,
     Gender,
     LoyaltyNumber,
     RegisteredAt,
@@ -46,7 +54,12 @@ const WORDS: &[(&str, Meaning)] = &[
     ("email", Meaning::Email),
     ("mailaddress", Meaning::Email),
     ("メール", Meaning::Email),
+    ("familykana", Meaning::FamilyKana),
+    ("lastnamekana", Meaning::FamilyKana),
+    ("givenkana", Meaning::GivenKana),
+    ("firstnamekana", Meaning::GivenKana),
     ("フリガナ", Meaning::NameKana),
+    ("ふりがな", Meaning::NameKana),
     ("カナ", Meaning::NameKana),
     ("kana", Meaning::NameKana),
     ("phone", Meaning::Phone),
@@ -58,12 +71,18 @@ const WORDS: &[(&str, Meaning)] = &[
     ("postcode", Meaning::PostalCode),
     ("zip", Meaning::PostalCode),
     ("郵便", Meaning::PostalCode),
+    ("birthyear", Meaning::BirthYear),
+    ("yearofbirth", Meaning::BirthYear),
+    ("birthmonth", Meaning::BirthMonth),
+    ("monthofbirth", Meaning::BirthMonth),
+    ("birthday", Meaning::BirthDate),
     ("birth", Meaning::BirthDate),
     ("生年月日", Meaning::BirthDate),
     ("誕生日", Meaning::BirthDate),
     ("gender", Meaning::Gender),
     ("性別", Meaning::Gender),
     ("firstname", Meaning::GivenName),
+    ("forename", Meaning::GivenName),
     ("givenname", Meaning::GivenName),
     ("lastname", Meaning::FamilyName),
     ("familyname", Meaning::FamilyName),
@@ -88,11 +107,22 @@ const WORDS: &[(&str, Meaning)] = &[
     ("顧客番号", Meaning::CustomerId),
     ("顧客id", Meaning::CustomerId),
     ("addressline1", Meaning::Address),
+    ("streetnumber", Meaning::Block),
+    ("housenumber", Meaning::Block),
+    ("丁目番地", Meaning::Block),
+    ("番地", Meaning::Block),
+    ("addressline2", Meaning::Building),
+    ("住所2", Meaning::Building),
+    ("建物", Meaning::Building),
     ("住所", Meaning::Address),
     ("streetaddress", Meaning::Address),
     ("都道府県", Meaning::Prefecture),
     ("prefecture", Meaning::Prefecture),
     ("市区町村", Meaning::City),
+    ("市町村", Meaning::City),
+    ("suburb", Meaning::City),
+    ("町名", Meaning::Town),
+    ("町域", Meaning::Town),
     ("ordernumber", Meaning::OrderNumber),
     ("orderno", Meaning::OrderNumber),
     ("orderid", Meaning::OrderNumber),
@@ -150,18 +180,109 @@ const WORDS: &[(&str, Meaning)] = &[
 /// Names that say it alone, as a whole.
 const WHOLE: &[(&str, Meaning)] = &[
     ("mail", Meaning::Email),
+    ("mailadr", Meaning::Email),
+    ("電子メール", Meaning::Email),
+    ("cell", Meaning::Phone),
+    ("cellphone", Meaning::Phone),
+    ("連絡先", Meaning::Phone),
     ("name", Meaning::Name),
+    ("person", Meaning::Name),
+    ("firstandsurname", Meaning::Name),
     ("名前", Meaning::Name),
     ("姓", Meaning::FamilyName),
     ("名", Meaning::GivenName),
+    ("名字", Meaning::FamilyName),
+    ("苗字", Meaning::FamilyName),
+    ("氏", Meaning::FamilyName),
     ("family", Meaning::FamilyName),
+    ("last", Meaning::FamilyName),
+    ("lname", Meaning::FamilyName),
+    ("lnamec1", Meaning::FamilyName),
+    ("sname", Meaning::FamilyName),
+    ("nachname", Meaning::FamilyName),
     ("given", Meaning::GivenName),
+    ("first", Meaning::GivenName),
+    ("fname", Meaning::GivenName),
+    ("fnamec1", Meaning::GivenName),
+    ("gname", Meaning::GivenName),
+    ("vorname", Meaning::GivenName),
+    ("prenom", Meaning::GivenName),
+    ("姓カナ", Meaning::FamilyKana),
+    ("姓かな", Meaning::FamilyKana),
+    ("姓フリガナ", Meaning::FamilyKana),
+    ("姓ふりがな", Meaning::FamilyKana),
+    ("名カナ", Meaning::GivenKana),
+    ("名かな", Meaning::GivenKana),
+    ("名フリガナ", Meaning::GivenKana),
+    ("名ふりがな", Meaning::GivenKana),
+    ("姓漢字", Meaning::FamilyName),
+    ("名漢字", Meaning::GivenName),
+    ("漢字氏名", Meaning::Name),
+    ("漢字姓", Meaning::FamilyName),
+    ("漢字名", Meaning::GivenName),
+    ("カナ姓", Meaning::FamilyKana),
+    ("カナ名", Meaning::GivenKana),
+    ("kana", Meaning::NameKana),
+    ("セイ", Meaning::FamilyKana),
+    ("せい", Meaning::FamilyKana),
+    ("kanasei", Meaning::FamilyKana),
+    ("seikana", Meaning::FamilyKana),
+    ("メイ", Meaning::GivenKana),
+    ("めい", Meaning::GivenKana),
+    ("kanamei", Meaning::GivenKana),
+    ("meikana", Meaning::GivenKana),
+    ("sei", Meaning::FamilyName),
+    ("mei", Meaning::GivenName),
+    ("dob", Meaning::BirthDate),
+    ("born", Meaning::BirthDate),
+    ("bday", Meaning::BirthDate),
+    ("geburtsdatum", Meaning::BirthDate),
+    ("生年", Meaning::BirthYear),
+    ("by", Meaning::BirthYear),
+    ("byear", Meaning::BirthYear),
+    ("yob", Meaning::BirthYear),
+    ("bm", Meaning::BirthMonth),
+    ("bmonth", Meaning::BirthMonth),
+    ("bd", Meaning::BirthDay),
+    ("birthdayofmonth", Meaning::BirthDay),
+    ("dayofbirth", Meaning::BirthDay),
     ("sex", Meaning::Gender),
+    ("geschlecht", Meaning::Gender),
     ("zip", Meaning::PostalCode),
+    ("pcode", Meaning::PostalCode),
+    ("plz", Meaning::PostalCode),
+    ("areacode", Meaning::PostalCode),
     ("postal", Meaning::PostalCode),
     ("address", Meaning::Address),
+    ("addr", Meaning::Address),
+    ("adresse", Meaning::Address),
+    ("street", Meaning::Town),
+    ("streetname", Meaning::Town),
+    ("address1", Meaning::Town),
+    ("addr1", Meaning::Town),
+    ("add1", Meaning::Town),
+    ("strasse", Meaning::Town),
+    ("stno", Meaning::Block),
+    ("streetno", Meaning::Block),
+    ("houseno", Meaning::Block),
+    ("hno", Meaning::Block),
+    ("address2", Meaning::Building),
+    ("addr2", Meaning::Building),
+    ("add2", Meaning::Building),
+    ("building", Meaning::Building),
+    ("unit", Meaning::Building),
+    ("apartment", Meaning::Building),
+    ("マンション名", Meaning::Building),
     ("city", Meaning::City),
+    ("town", Meaning::City),
+    ("locality", Meaning::City),
+    ("municipality", Meaning::City),
+    ("ort", Meaning::City),
+    ("birthplace", Meaning::City),
     ("state", Meaning::Prefecture),
+    ("province", Meaning::Prefecture),
+    ("region", Meaning::Prefecture),
+    ("county", Meaning::Prefecture),
     ("total", Meaning::Total),
     ("tax", Meaning::Tax),
     ("price", Meaning::UnitPrice),
@@ -171,15 +292,21 @@ const WHOLE: &[(&str, Meaning)] = &[
 ];
 
 /// Whether a name is one that columns have.
-pub(super) fn is_known(name: &str) -> bool {
+pub(crate) fn is_known(name: &str) -> bool {
     named(name).is_some() || name.to_lowercase().ends_with("id")
 }
 
 fn named(name: &str) -> Option<Meaning> {
+    said(name).map(|(meaning, _)| meaning)
+}
+
+/// What a name says, and whether it says nothing else.
+pub(crate) fn said(name: &str) -> Option<(Meaning, bool)> {
     let last = name.rsplit(['.', ']']).next().unwrap_or(name);
     let bare = |text: &str| {
-        let kept = text.chars().filter(|c| c.is_alphanumeric());
-        kept.collect::<String>().to_lowercase()
+        let folded = musubi_clean::text::fold(text).to_lowercase();
+        let kept = folded.chars().filter(|c| c.is_alphanumeric());
+        kept.collect::<String>()
     };
     let (last, whole) = (bare(last), bare(name));
     let alone = WHOLE.iter().find(|(word, _)| *word == last);
@@ -187,7 +314,8 @@ fn named(name: &str) -> Option<Meaning> {
         let mut words = WORDS.iter();
         words.find(|(word, _)| last.contains(word) || whole.ends_with(word))
     };
-    alone.or_else(among).map(|(_, meaning)| *meaning)
+    let found = alone.or_else(among);
+    found.map(|(word, meaning)| (*meaning, *word == last))
 }
 
 /// What a column probably holds.
@@ -206,7 +334,8 @@ fn fits(meaning: Meaning, column: &ColumnReport) -> bool {
     match meaning {
         Meaning::Email => column.email_percent >= 50.0,
         Meaning::Phone => column.phone_percent >= 50.0,
-        Meaning::NameKana => column.kana_percent >= 50.0,
+        Meaning::NameKana | Meaning::FamilyKana | Meaning::GivenKana => column.kana_percent >= 50.0,
+        Meaning::BirthYear | Meaning::BirthMonth | Meaning::BirthDay => number,
         Meaning::BirthDate | Meaning::OrderedAt | Meaning::UpdatedAt | Meaning::RegisteredAt => {
             temporal
         }

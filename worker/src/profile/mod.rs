@@ -1,15 +1,15 @@
 //! What is in files before anybody has described them: types, shapes, keys and notations of every column, and a
 //! `Source` to begin with. Values are counted and never kept; memory does not grow with the data.
 
-mod column;
+pub(crate) mod column;
 mod discover;
 mod key;
-mod meaning;
+pub(crate) mod meaning;
 mod notation;
 mod propose;
 mod shape;
 mod sketch;
-mod sniff;
+pub(crate) mod sniff;
 
 use std::{
     collections::BTreeMap,

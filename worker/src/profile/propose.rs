@@ -193,12 +193,17 @@ const CUSTOMER: &[(&str, Meaning)] = &[
     ("family_name", Meaning::FamilyName),
     ("given_name", Meaning::GivenName),
     ("name_kana", Meaning::NameKana),
+    ("family_kana", Meaning::FamilyKana),
+    ("given_kana", Meaning::GivenKana),
     ("email", Meaning::Email),
     ("phone", Meaning::Phone),
     ("postal_code", Meaning::PostalCode),
     ("address", Meaning::Address),
     ("city", Meaning::City),
     ("prefecture", Meaning::Prefecture),
+    ("town", Meaning::Town),
+    ("block", Meaning::Block),
+    ("building", Meaning::Building),
     ("birth_date", Meaning::BirthDate),
     ("gender", Meaning::Gender),
     ("loyalty_number", Meaning::LoyaltyNumber),
@@ -355,7 +360,14 @@ fn customer(rows: &Level<'_>, key: Option<&[String]>, in_order: bool) -> Option<
     let personal = fields.iter().filter(|(name, _)| {
         !matches!(
             *name,
-            "registered_at" | "updated_at" | "gender" | "city" | "prefecture"
+            "registered_at"
+                | "updated_at"
+                | "gender"
+                | "city"
+                | "prefecture"
+                | "town"
+                | "block"
+                | "building"
         )
     });
     let contact = fields

@@ -21,10 +21,10 @@ const DOCUMENT: u64 = 64 << 20;
 
 /// A format as a stream declares it, and the encoding that its text has.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Sniffed {
-    pub(super) format: Value,
+pub(crate) struct Sniffed {
+    pub(crate) format: Value,
     /// `UTF-8`, `Shift_JIS`, …; nothing for formats that are no text.
-    pub(super) encoding: Option<&'static str>,
+    pub(crate) encoding: Option<&'static str>,
 }
 
 /// The first bytes of a file, decompressed; of an archive those of its first member.
@@ -43,13 +43,13 @@ fn head(path: &Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 /// A stream with this format.
-pub(super) fn stream(name: &str, pattern: &str, format: &Value) -> Result<Stream> {
+pub(crate) fn stream(name: &str, pattern: &str, format: &Value) -> Result<Stream> {
     let stream = json!({"name": name, "files": {"path": pattern}, "format": format});
     Ok(serde_json::from_value(stream)?)
 }
 
 /// Looks at a file.
-pub(super) fn sniff(path: &Path) -> Result<Sniffed> {
+pub(crate) fn sniff(path: &Path) -> Result<Sniffed> {
     let mut magic = Vec::new();
     File::open(path)
         .with_context(|| format!("open {}", path.display()))?
@@ -85,6 +85,30 @@ pub(super) fn sniff(path: &Path) -> Result<Sniffed> {
         format,
         encoding: Some(encoding.name()),
     })
+}
+
+/// The fields of the line that names the columns, or of the first line of values; only of delimited text.
+pub(crate) fn first_line(path: &Path, sniffed: &Sniffed) -> Result<Vec<String>> {
+    let bytes = head(path, HEAD)?;
+    let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
+    let encoding = marked.unwrap_or_else(|| decode::detect_encoding(Encoding::Auto, &bytes));
+    let text = encoding.decode(&bytes).0;
+    let csv = &sniffed.format["csv"];
+    let delimiter = match csv["delimiter"].as_str() {
+        Some("tab") => '\t',
+        Some(other) => other.chars().next().unwrap_or(','),
+        None => ',',
+    };
+    let skip = csv["skipLines"].as_u64().unwrap_or(0);
+    let mut lines = text
+        .split(['\n', '\r'])
+        .filter(|l| !l.trim().is_empty())
+        .skip(usize::try_from(skip)?);
+    let line = lines.next().unwrap_or_default();
+    Ok(fields(line, delimiter)
+        .iter()
+        .map(|f| f.trim().to_owned())
+        .collect())
 }
 
 fn is_workbook(path: &Path) -> Result<bool> {

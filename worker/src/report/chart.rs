@@ -8,7 +8,7 @@ use std::{
 use super::{Sale, count, money};
 
 /// Text for HTML.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
@@ -21,17 +21,17 @@ pub(super) fn colour(at: usize) -> String {
 }
 
 /// One bar of [`bars`].
-pub(super) struct Bar {
+pub(crate) struct Bar {
     /// HTML before the bar.
-    pub(super) label: String,
+    pub(crate) label: String,
     /// Its length.
-    pub(super) size: f64,
+    pub(crate) size: f64,
     /// Text behind it.
-    pub(super) value: String,
+    pub(crate) value: String,
 }
 
 /// Horizontal bars. Labels and values are HTML, so that they stay readable on a phone.
-pub(super) fn bars(bars: &[Bar], fill: &str) -> String {
+pub(crate) fn bars(bars: &[Bar], fill: &str) -> String {
     if bars.is_empty() {
         return "<p class=note>Nothing to show yet.</p>".into();
     }
@@ -216,7 +216,7 @@ fn short(n: f64) -> String {
 
 /// Upright bars over a scale, one for each (label, count), in the colour that `fill` gives a label.
 #[expect(clippy::cast_precision_loss, reason = "positions on a drawing")]
-pub(super) fn histogram(
+pub(crate) fn histogram(
     name: &str,
     bins: &[(String, u64)],
     fill: impl Fn(&str) -> &'static str,

@@ -13,16 +13,7 @@ use super::{
 #[must_use]
 pub fn html(data: &ReportData) -> String {
     let run = &data.summary;
-    let mut out = format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8>\
-         <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\
-         <meta name=viewport content=\"width=device-width, initial-scale=1\"><meta name=color-scheme content=\"light dark\">\
-         <title>{0}: one view of each customer</title><style>{1}</style></head><body><main>\
-         <header><h1>{0}</h1><p class=lead>{2}</p></header>",
-        text(&run.pipeline),
-        include_str!("page.css"),
-        text(&lead(data))
-    );
+    let mut out = begin(&run.pipeline, &lead(data));
     figures(&mut out, data);
     section(
         &mut out,
@@ -91,13 +82,34 @@ pub fn html(data: &ReportData) -> String {
         "",
         &tables(data),
     );
+    out.push_str("</div>");
+    end(&mut out, &format!("Run {}.", run.run));
+    out
+}
+
+/// The beginning of a page: its title, and a sentence below it.
+pub(crate) fn begin(title: &str, lead: &str) -> String {
+    format!(
+        "<!doctype html><html lang=en><head><meta charset=utf-8>\
+         <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\
+         <meta name=viewport content=\"width=device-width, initial-scale=1\"><meta name=color-scheme content=\"light dark\">\
+         <title>{0}</title><style>{1}</style></head><body><main>\
+         <header><h1>{2}</h1><p class=lead>{3}</p></header>",
+        text(&format!("{title}: one view of each customer")),
+        include_str!("page.css"),
+        text(title),
+        text(lead)
+    )
+}
+
+/// The end of a page, with what its footer says.
+pub(crate) fn end(out: &mut String, footer: &str) {
     let _ = write!(
         out,
-        "</div><footer>Run {}. No value of a person is on this page.</footer></main><div id=tip></div><script>{}</script></body></html>",
-        text(&run.run),
+        "<footer>{} No value of a person is on this page.</footer></main><div id=tip></div><script>{}</script></body></html>",
+        text(footer),
         include_str!("page.js")
     );
-    out
 }
 
 fn lead(data: &ReportData) -> String {
@@ -114,11 +126,11 @@ fn lead(data: &ReportData) -> String {
     )
 }
 
-fn heading(out: &mut String, words: &str) {
+pub(crate) fn heading(out: &mut String, words: &str) {
     let _ = write!(out, "<h3>{}</h3>", text(words));
 }
 
-fn section(out: &mut String, title: &str, note: &str, body: &str) {
+pub(crate) fn section(out: &mut String, title: &str, note: &str, body: &str) {
     let note = if note.is_empty() {
         String::new()
     } else {
@@ -171,13 +183,18 @@ fn figures(out: &mut String, data: &ReportData) {
             "rows in quarantine".to_owned(),
         ),
     ];
+    strip(out, &figures);
+}
+
+/// Five large figures side by side, each with what it counts.
+pub(crate) fn strip(out: &mut String, figures: &[(String, String)]) {
     out.push_str("<div class=figures>");
     for (figure, of) in figures {
         let _ = write!(
             out,
             "<div class=figure><b>{}</b><span>{}</span></div>",
-            text(&figure),
-            text(&of)
+            text(figure),
+            text(of)
         );
     }
     out.push_str("</div>");

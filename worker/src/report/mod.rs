@@ -1,9 +1,10 @@
 //! The summary on the terminal and the page a person looks at. Neither holds a value of a person.
 
-mod chart;
+pub(crate) mod chart;
 mod collect;
+pub(crate) mod explain;
 mod flow;
-mod html;
+pub(crate) mod html;
 mod paint;
 mod quality;
 mod questions;

@@ -22,6 +22,7 @@ pub(crate) mod publication;
 pub mod publish;
 pub mod records;
 mod replay;
+pub mod resolved;
 pub mod runner;
 pub mod tables;
 pub mod train;

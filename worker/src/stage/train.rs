@@ -476,6 +476,7 @@ pub(super) fn policy(spec: &IdentityPolicySpec) -> Policy {
         birth_date_conflict: spec.guards.birth_date_conflict,
         cut_bridges: spec.guards.cut_bridges,
         pins: pins.collect(),
+        across_sources: false,
         source_priority: spec.source_priority.clone(),
         survivorship: spec
             .survivorship

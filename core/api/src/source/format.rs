@@ -73,6 +73,9 @@ pub struct CsvFormat {
     /// Lines that start with this are comments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// Whether lines of nothing but delimiters are rows, for programs that number rows; no resource says it.
+    #[serde(skip)]
+    pub keep_empty: bool,
 }
 
 impl Format {

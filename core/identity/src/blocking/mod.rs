@@ -279,6 +279,14 @@ impl<'a> Blocking<'a> {
         (pairs, oversized)
     }
 
+    /// How many rules make a pair.
+    pub(crate) fn rules(&self, a: u32, b: u32) -> usize {
+        let (a, b) = (self.sketch(a), self.sketch(b));
+        let shared = a.shared(&b);
+        let made = (0..RULES.len()).filter(|r| self.makes(*r, shared, &a, &b));
+        made.count()
+    }
+
     /// The first rule that makes a pair.
     pub(crate) fn first_rule(&self, a: u32, b: u32) -> Option<usize> {
         let (a, b) = (self.sketch(a), self.sketch(b));
@@ -330,8 +338,13 @@ pub(crate) fn pass_of(key: u32, passes: u32) -> u32 {
     slot_of(key) % passes
 }
 
-/// Of the pairs of records that are one person, the share that any rule makes. `truth` is a person per record.
-pub(crate) fn recall(features: &Features, hubs: &Hubs, truth: &[u32]) -> f64 {
+/// Of the pairs of records that are one person and count, the share that any rule makes. `truth` is a person per record.
+pub(crate) fn recall(
+    features: &Features,
+    hubs: &Hubs,
+    truth: &[u32],
+    counts: impl Fn(u32, u32) -> bool + Sync,
+) -> f64 {
     let blocking = Blocking::new(features, hubs);
     let mut people: Vec<(u32, u32)> = truth.iter().copied().zip(0..).collect();
     people.sort_unstable();
@@ -343,6 +356,7 @@ pub(crate) fn recall(features: &Features, hubs: &Hubs, truth: &[u32]) -> f64 {
                 let rest = person[n + 1..].iter();
                 rest.map(move |b| (a.1, b.1))
             });
+            let pairs = pairs.filter(|(a, b)| counts(*a, *b));
             pairs.fold((0u64, 0u64), |(made, all), (a, b)| {
                 (
                     made + u64::from(blocking.first_rule(a, b).is_some()),

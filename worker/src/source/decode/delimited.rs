@@ -59,7 +59,7 @@ pub(super) fn decode(
         };
         match fields.map(|fields| trimmed(fields, rows.width())) {
             // Spreadsheets leave lines of nothing but delimiters behind.
-            Ok(fields) if fields.iter().all(|f| f.trim().is_empty()) => {
+            Ok(fields) if !format.keep_empty && fields.iter().all(|f| f.trim().is_empty()) => {
                 sink(Decoded::Structural(1))?;
             }
             Ok(fields) if fields.len() == rows.width() => {

@@ -75,6 +75,20 @@ pub(super) async fn edges(
     })
 }
 
+/// The edges that stand in a published version.
+pub(in crate::stage) async fn published_edges(
+    context: &Context,
+    state: &State,
+    features: &Features,
+) -> Result<Vec<Edge>> {
+    let mut reader = EdgesReader::new(features);
+    for path in parts(state, EDGES).iter().rev() {
+        each(context, path, |batch| reader.push(batch)).await?;
+        reader.older();
+    }
+    Ok(reader.finish().0)
+}
+
 /// Who is who in a published version, and in the run that starts from it.
 pub(in crate::stage) async fn registry(context: &Context, state: &State) -> Result<Registry> {
     let mut reader = RegistryReader::default();

@@ -19,7 +19,7 @@ use super::{
     train::{self, Trained},
 };
 
-pub(super) use graph::{people, registry};
+pub(super) use graph::{people, published_edges, registry};
 
 /// Name in the published state of the rules that customers were put together by.
 const RULES: &str = "linkedBy";

@@ -1,10 +1,21 @@
 //! Evaluation of a partition against the truth. Labels are cluster numbers per record, in one order.
 
+mod audit;
+mod curve;
+mod interval;
+mod tally;
+
 use hashbrown::HashMap;
+use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::blocking;
+use crate::blocking::{self, Blocking};
 use crate::score::Matcher;
+
+pub use audit::{Audit, Estimate, Labelled, audit, strata};
+pub use curve::{Judged, Point, curve};
+pub use interval::{Interval, Intervals, intervals};
+pub use tally::{Judge, Tally, pairwise_across};
 
 /// Precision, recall and their harmonic mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -20,7 +31,10 @@ pub struct Quality {
 impl Quality {
     fn new(said: f64, truth: f64, right: f64) -> Self {
         let share = |of: f64| if of > 0.0 { right / of } else { 1.0 };
-        let (precision, recall) = (share(said), share(truth));
+        Self::of(share(said), share(truth))
+    }
+
+    fn of(precision: f64, recall: f64) -> Self {
         Self {
             precision,
             recall,
@@ -89,7 +103,41 @@ pub fn exact_clusters(predicted: &[u32], truth: &[u32]) -> Quality {
 /// Blocking recall: of the pairs of records that are one person, the share that any blocking rule makes.
 #[must_use]
 pub fn blocking_recall(matcher: &Matcher, truth: &[u32]) -> f64 {
-    blocking::recall(&matcher.features, &matcher.hubs, truth)
+    blocking::recall(&matcher.features, &matcher.hubs, truth, |_, _| true)
+}
+
+/// [`blocking_recall`] over pairs of records of different groups.
+#[must_use]
+pub fn blocking_recall_across(matcher: &Matcher, truth: &[u32], group: &[u32]) -> f64 {
+    let across = |a: u32, b: u32| group[a as usize] != group[b as usize];
+    blocking::recall(&matcher.features, &matcher.hubs, truth, across)
+}
+
+/// An estimate of blocking recall without truth, from pairs of one person: the more of them only one rule makes, the
+/// more there are that no rule makes (the lower bound of Chao 1987 for what capture and recapture missed). Rules share
+/// parts, so it is rather too high than too low.
+#[must_use]
+pub fn blocking_recall_estimate(
+    matcher: &Matcher,
+    links: impl IndexedParallelIterator<Item = (u32, u32)>,
+) -> f64 {
+    let blocking = Blocking::new(&matcher.features, &matcher.hubs);
+    let (made, once, twice) = links
+        .map(|(a, b)| match blocking.rules(a, b) {
+            0 => (0u64, 0u64, 0u64),
+            1 => (1, 1, 0),
+            2 => (1, 0, 1),
+            _ => (1, 0, 0),
+        })
+        .reduce(|| (0, 0, 0), |x, y| (x.0 + y.0, x.1 + y.1, x.2 + y.2));
+    let (made, once, twice) = (made as f64, once as f64, twice as f64);
+    // Bias-corrected, so that it holds where no pair is made twice.
+    let missed = once * (once - 1.0).max(0.0) / (2.0 * (twice + 1.0));
+    if made > 0.0 {
+        made / (made + missed)
+    } else {
+        1.0
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Explanations: why a pair has its probability.
 
+mod cluster;
+
 use serde::Serialize;
 
 use crate::blocking::{Blocking, RULES};
@@ -7,6 +9,8 @@ use crate::compare::COMPARISON;
 use crate::error::IdentityError;
 use crate::model::Model;
 use crate::score::{Matcher, probability};
+
+pub use cluster::{ClusterExplanation, Link, Member, Split, explain_customer};
 
 /// Why two records have their probability. Weights are bits (log2).
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -1,0 +1,217 @@
+//! `musubi explain`: why two records are one person or not, and what holds a customer together.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args as ClapArgs;
+use comfy_table::{Cell, CellAlignment};
+use musubi_identity::{ClusterExplanation, CustomerId, Explanation, explain, explain_customer};
+
+use super::{
+    output::{self, Output, number, table},
+    target::Target,
+};
+use crate::{report, stage::resolved::Resolved};
+
+/// Explain a decision: why two records match or not, or what holds a customer together.
+///
+/// Of two records it shows the rule that made the pair and each comparison with its level, m, u, weight and what the
+/// frequency of the value adds; of a customer its links, the weakest of those that hold it together, and the two
+/// customers it would be without. No value of a record is printed.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  musubi explain 0f3a… 77c1…             two records, by record id\n  musubi explain customer c0f3…          a customer\n  musubi explain 0f3a… 77c1… --html why.html"
+)]
+pub(super) struct Args {
+    /// Two record ids, or `customer` and a customer id.
+    #[arg(value_name = "WHAT", num_args = 2, required = true)]
+    what: Vec<String>,
+    #[command(flatten)]
+    target: Target,
+    /// Draw it on a page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// How the answer is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such record or customer in the published version.
+pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    let [first, second] = args.what.as_slice() else {
+        bail!("give two record ids, or `customer` and a customer id");
+    };
+    let customer = if first == "customer" {
+        let id: Result<CustomerId, ()> = second.parse();
+        let Ok(id) = id else {
+            bail!(
+                "{second:?} is no customer id: c and 32 hexadecimal digits, as in table customers"
+            );
+        };
+        Some(id)
+    } else {
+        None
+    };
+    let context = args.target.open()?;
+    let busy = output::working("reading who is who");
+    let resolved = Resolved::published(&context).await?;
+    busy.finish_and_clear();
+    if let Some(id) = customer {
+        let found = explain_customer(&resolved.matcher, &resolved.registry, &resolved.policy, id)
+            .with_context(|| format!("version {}", resolved.version))?;
+        page(args.html.as_deref(), || report::explain::customer(&found))?;
+        args.output.print(&found, customer_text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let found = explain(&resolved.matcher, &resolved.model, first, second).with_context(|| {
+        format!(
+            "version {}; record ids stand in table links",
+            resolved.version
+        )
+    })?;
+    page(args.html.as_deref(), || report::explain::pair(&found))?;
+    let threshold = resolved.policy.match_probability;
+    args.output
+        .print(&found, |found| pair_text(found, threshold))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn page(path: Option<&Path>, html: impl FnOnce() -> String) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, html()).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn pair_text(found: &Explanation, threshold: f64) -> String {
+    let mut rows = table(
+        &[
+            "comparison",
+            "level",
+            "m",
+            "u",
+            "weight",
+            "frequency",
+            "total",
+        ],
+        2,
+    );
+    let mut total = found.prior;
+    let bits = |n: f64| right(format!("{n:+.2}"));
+    let none = || Cell::new("");
+    rows.add_row([
+        "before any comparison".into(),
+        none(),
+        none(),
+        none(),
+        bits(found.prior),
+        none(),
+        bits(total),
+    ]);
+    for part in &found.comparisons {
+        total += part.weight + part.frequency;
+        let frequency = if part.frequency.abs() < 0.005 {
+            none()
+        } else {
+            bits(part.frequency)
+        };
+        rows.add_row([
+            part.comparison.into(),
+            part.level.into(),
+            right(format!("{:.4}", part.m)),
+            right(format!("{:.6}", part.u)),
+            bits(part.weight),
+            frequency,
+            bits(total),
+        ]);
+    }
+    if found.household.abs() >= 0.005 {
+        total += found.household;
+        rows.add_row([
+            "as of one household".into(),
+            none(),
+            none(),
+            none(),
+            bits(found.household),
+            none(),
+            bits(total),
+        ]);
+    }
+    let verdict = if found.probability >= threshold {
+        "enough"
+    } else {
+        "not enough"
+    };
+    let made = match found.rule {
+        Some(rule) => format!("The blocking rule \"{rule}\" makes the pair."),
+        None => "No blocking rule makes the pair: it is never compared.".to_owned(),
+    };
+    format!(
+        "{made}\n\n{rows}\n\nmatch weight {:+.2} bits, probability {:.6}: {verdict} for the threshold of {threshold}.\n\
+         Identifiers, pins and the other records of a customer decide as well: musubi explain customer ID",
+        found.weight, found.probability
+    )
+}
+
+fn customer_text(found: &ClusterExplanation) -> String {
+    const SHOWN: usize = 20;
+    let mut parts = vec![format!(
+        "{}: {} records, {} links",
+        found.customer,
+        found.records.len(),
+        found.links.len()
+    )];
+    let mut rows = table(&["record", "source", "links"], 2);
+    for member in found.records.iter().take(SHOWN) {
+        rows.add_row([
+            member.record.clone().into(),
+            member.source.clone().into(),
+            number(member.links as u64),
+        ]);
+    }
+    parts.push(rows.to_string());
+    if !found.links.is_empty() {
+        let mut rows = table(&["left", "right", "rule", "weight", "probability"], 3);
+        for link in found.links.iter().take(SHOWN) {
+            rows.add_row([
+                short(&link.left).into(),
+                short(&link.right).into(),
+                link.rule.into(),
+                right(format!("{:+.2}", link.weight)),
+                right(format!("{:.6}", link.probability)),
+            ]);
+        }
+        parts.push(rows.to_string());
+    }
+    if found.records.len().max(found.links.len()) > SHOWN {
+        parts.push("-o json shows all of them.".to_owned());
+    }
+    parts.push(match &found.weakest {
+        None if found.records.len() == 1 => "A single record: nothing to split.".to_owned(),
+        None => "No links hold it together as a whole: it was joined by the evidence of its records together, or in an earlier version.".to_owned(),
+        Some(split) => format!(
+            "It is held together least by {} and {} ({}, {:+.2} bits). Without {}, it would be two customers of {} and {} records.",
+            short(&split.link.left),
+            short(&split.link.right),
+            split.link.rule,
+            split.link.weight,
+            if split.links == 1 { "this link".to_owned() } else { format!("the {} links between these sides", split.links) },
+            split.left.len(),
+            split.right.len()
+        ),
+    });
+    parts.join("\n\n")
+}
+
+/// The beginning of a record id: enough to tell the records of a customer apart.
+fn short(id: &str) -> String {
+    format!("{}…", id.get(..8).unwrap_or(id))
+}

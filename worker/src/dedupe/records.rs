@@ -1,0 +1,365 @@
+//! From the rows of all files to features: the same normalisers as in a pipeline, batch by batch, so that no more
+//! than a few batches are in memory beside the features.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::{Context as _, Result, ensure};
+use arrow::{
+    array::{Array as _, ArrayRef, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema},
+};
+use hashbrown::HashMap;
+use musubi_api::source::SourceSpec;
+use musubi_clean::{
+    cleaner::Cleaner,
+    lookup::Lookups,
+    raw::{Locator, RawBatch, RawRows, SourceFile},
+};
+use musubi_identity::{Features, FeaturesBuilder};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    Watch,
+    clock::{self, Clock},
+    role::{Part, Role},
+    table::{BadRow, Piece, Table, numbered, text},
+};
+
+/// All records, ready to be compared.
+pub(super) struct Records {
+    /// Features; the record with index n is row n over all files.
+    pub(super) features: Features,
+    /// File of each row.
+    pub(super) source: Vec<u32>,
+    /// Person of each row, numbered; nothing without truth.
+    pub(super) truth: Option<Vec<u32>>,
+    /// Household of each row, numbered.
+    pub(super) household: Option<Vec<u32>>,
+    /// The first rows that could not be read.
+    pub(super) bad: Vec<BadRow>,
+    /// How many there are.
+    pub(super) bad_rows: u64,
+    /// For each field: values given, and values that say nothing to the normaliser.
+    pub(super) understood: BTreeMap<&'static str, (u64, u64)>,
+}
+
+/// Numbers texts.
+#[derive(Default)]
+struct Labels {
+    numbers: HashMap<Box<str>, u32>,
+    of: Vec<u32>,
+    next: u32,
+}
+
+/// Stands for a row without a label.
+pub(super) const UNKNOWN: u32 = u32::MAX;
+
+impl Labels {
+    fn add(&mut self, label: Option<&str>) {
+        let Some(label) = label.map(str::trim).filter(|l| !l.is_empty()) else {
+            self.of.push(UNKNOWN);
+            return;
+        };
+        let number = match self.numbers.get(label) {
+            Some(number) => *number,
+            None => {
+                self.next += 1;
+                self.numbers.insert(label.into(), self.next - 1);
+                self.next - 1
+            }
+        };
+        self.of.push(number);
+    }
+}
+
+/// How the columns of a file become fields.
+struct Mapping {
+    cleaner: Cleaner,
+    /// Columns that are read, by number.
+    used: Vec<(usize, &'static str)>,
+}
+
+impl Mapping {
+    fn new(table: &Table, country: &str) -> Result<Self> {
+        let mut fields = serde_json::Map::new();
+        let mut used = Vec::new();
+        let mut birth: BTreeMap<Part, usize> = BTreeMap::new();
+        for (at, column) in table.columns.iter().enumerate() {
+            match column.role {
+                Role::Field(_) => {
+                    let mut mapping = json!({ "from": format!("c{at}") });
+                    if let Some(format) = &column.format {
+                        mapping["format"] = format.as_str().into();
+                    }
+                    fields.insert(column.role.as_str().to_owned(), mapping);
+                    used.push((at, column.role.as_str()));
+                }
+                Role::Birth(part) => {
+                    birth.insert(part, at);
+                }
+                Role::Id | Role::Ignored => {}
+            }
+        }
+        if birth.len() == 3 {
+            let columns: Vec<String> = birth.values().map(|at| format!("c{at}")).collect();
+            let mapping = json!({ "concat": { "columns": columns, "separator": "-" } });
+            fields.insert("birth_date".to_owned(), mapping);
+            used.extend(birth.values().take(1).map(|at| (*at, "birth_date")));
+        }
+        let spec = json!({
+            "system": "crm", "country": country,
+            "connector": { "folder": { "path": "." } },
+            "streams": [{
+                "name": "rows", "files": { "path": "*" }, "format": { "csv": {} }, "changes": "snapshot",
+                "entities": [{ "entity": "customer", "key": ["#"], "fields": Value::Object(fields) }],
+            }],
+        });
+        let spec: SourceSpec = serde_json::from_value(spec)?;
+        let cleaner = Cleaner::new(&table.source, &spec, &spec.streams[0], Lookups::default())?;
+        Ok(Self { cleaner, used })
+    }
+
+    /// The clean records of a batch, with the row as record id.
+    fn clean(&self, rows: &RecordBatch, numbers: &[u64]) -> Result<RecordBatch> {
+        let count = rows.num_rows() as u64;
+        let raw = RawBatch {
+            record: None,
+            rows: RawRows::Columns(numbered(rows)?),
+            locators: (0..count)
+                .map(|row| Locator::RowGroup { group: 0, row })
+                .collect(),
+            numbers: (1..=count).collect(),
+        };
+        let mut cleaned = self.cleaner.clean(
+            &raw,
+            "",
+            &mut self.cleaner.start_file(SourceFile::default()),
+        )?;
+        ensure!(
+            cleaned.quarantined.num_rows() == 0,
+            "{} rows were refused: {:?}",
+            cleaned.quarantined.num_rows(),
+            cleaned.counts.reasons
+        );
+        let (_, clean) = cleaned.entities.pop().context("no records came out")?;
+        let wanted: Vec<usize> = Features::columns()
+            .iter()
+            .filter_map(|name| clean.schema().index_of(name).ok())
+            .collect();
+        let clean = clean.project(&wanted)?;
+        let at = clean.schema().index_of("record_id")?;
+        let mut columns = clean.columns().to_vec();
+        columns[at] = ids(numbers);
+        Ok(RecordBatch::try_new(clean.schema(), columns)?)
+    }
+}
+
+/// Record ids of rows: their numbers.
+fn ids(numbers: &[u64]) -> ArrayRef {
+    let ids = numbers.iter().map(|n| format!("{n:032x}"));
+    Arc::new(StringArray::from_iter_values(ids))
+}
+
+/// A record of which nothing is known.
+fn unknown(source: &str, number: u64) -> Result<RecordBatch> {
+    let field = |name: &str| Field::new(name, DataType::Utf8, false);
+    let schema = Schema::new(vec![field("record_id"), field("source")]);
+    let source: ArrayRef = Arc::new(StringArray::from(vec![source]));
+    Ok(RecordBatch::try_new(
+        Arc::new(schema),
+        vec![ids(&[number]), source],
+    )?)
+}
+
+/// Names of the columns that hold labels.
+pub(super) struct Answers<'a> {
+    pub(super) truth: Option<&'a str>,
+    pub(super) household: Option<&'a str>,
+}
+
+/// Builds the records of all files.
+struct Build<'a> {
+    builder: FeaturesBuilder,
+    source: Vec<u32>,
+    truth: Labels,
+    household: Labels,
+    bad: Vec<BadRow>,
+    bad_rows: u64,
+    understood: BTreeMap<&'static str, (u64, u64)>,
+    clock: &'a mut Clock,
+    watch: &'a dyn Watch,
+    memory: u64,
+}
+
+/// Reads all files.
+pub(super) fn read(
+    tables: &[Table],
+    country: &str,
+    answers: &Answers<'_>,
+    memory: u64,
+    clock: &mut Clock,
+    watch: &dyn Watch,
+) -> Result<Records> {
+    let mut build = Build {
+        builder: FeaturesBuilder::default(),
+        source: Vec::new(),
+        truth: Labels::default(),
+        household: Labels::default(),
+        bad: Vec::new(),
+        bad_rows: 0,
+        understood: BTreeMap::new(),
+        clock,
+        watch,
+        memory,
+    };
+    for (number, table) in tables.iter().enumerate() {
+        build.table(u32::try_from(number)?, table, country, answers)?;
+    }
+    let (source, builder) = (build.source, build.builder);
+    let (truth, household) = (build.truth.of, build.household.of);
+    let (bad, bad_rows, understood) = (build.bad, build.bad_rows, build.understood);
+    let features = clock.time("features", || builder.finish());
+    Ok(Records {
+        features,
+        source,
+        truth: answers.truth.map(|_| truth),
+        household: answers.household.map(|_| household),
+        bad,
+        bad_rows,
+        understood,
+    })
+}
+
+impl Build<'_> {
+    fn table(
+        &mut self,
+        number: u32,
+        table: &Table,
+        country: &str,
+        answers: &Answers<'_>,
+    ) -> Result<()> {
+        let mapping = Mapping::new(table, country)?;
+        let column = |name: Option<&str>| {
+            let mut names = table.columns.iter();
+            name.and_then(|name| names.position(|c| c.name == name))
+        };
+        let (truth, household) = (column(answers.truth), column(answers.household));
+        let base = self.source.len() as u64;
+        let at_once = rayon::current_num_threads() * 2;
+        let mut waiting: Vec<(Vec<u64>, RecordBatch)> = Vec::new();
+        let mut bad: Vec<u64> = Vec::new();
+        let began = self.clock.begin();
+        table.rows(&mut |piece| {
+            match piece {
+                Piece::Rows(numbers, rows) => {
+                    waiting.push((numbers, rows));
+                    if waiting.len() >= at_once {
+                        self.take(
+                            &mapping,
+                            table,
+                            base,
+                            number,
+                            &mut waiting,
+                            (truth, household),
+                            &mut bad,
+                        )?;
+                    }
+                }
+                Piece::Bad(row, what) => {
+                    bad.push(row);
+                    self.bad_rows += 1;
+                    if !what.file.is_empty() {
+                        self.bad.push(what);
+                    }
+                }
+            }
+            Ok(true)
+        })?;
+        self.take(
+            &mapping,
+            table,
+            base,
+            number,
+            &mut waiting,
+            (truth, household),
+            &mut bad,
+        )?;
+        self.clock.end("read", began, &["clean"]);
+        ensure!(
+            self.source.len() < u32::MAX as usize,
+            "more than 4 thousand million rows: split the work by a column, such as the country"
+        );
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the state of one file")]
+    fn take(
+        &mut self,
+        mapping: &Mapping,
+        table: &Table,
+        base: u64,
+        number: u32,
+        waiting: &mut Vec<(Vec<u64>, RecordBatch)>,
+        (truth, household): (Option<usize>, Option<usize>),
+        bad: &mut Vec<u64>,
+    ) -> Result<()> {
+        let began = self.clock.begin();
+        let pieces = std::mem::take(waiting);
+        let cleaned: Vec<RecordBatch> = pieces
+            .par_iter()
+            .map(|(numbers, rows)| {
+                let global: Vec<u64> = numbers.iter().map(|n| base + n).collect();
+                mapping.clean(rows, &global)
+            })
+            .collect::<Result<_>>()?;
+        let mut bad = std::mem::take(bad).into_iter().peekable();
+        for ((numbers, rows), clean) in pieces.iter().zip(&cleaned) {
+            for (at, field) in &mapping.used {
+                let given = text(rows, *at).iter().flatten();
+                let given = given.filter(|v| !v.trim().is_empty()).count() as u64;
+                let kept = clean.column_by_name(field);
+                let kept = kept.map_or(0, |c| (c.len() - c.null_count()) as u64);
+                let sum = self.understood.entry(field).or_default();
+                sum.0 += given;
+                sum.1 += kept.min(given);
+            }
+            for (row, own) in numbers.iter().enumerate() {
+                while let Some(gap) = bad.next_if(|b| b < own) {
+                    self.missing(table, base + gap, number)?;
+                }
+                let label = |at: Option<usize>| {
+                    let column = at.map(|at| text(rows, at))?;
+                    column.is_valid(row).then(|| column.value(row))
+                };
+                self.source.push(number);
+                self.truth.add(label(truth));
+                self.household.add(label(household));
+            }
+            self.builder.push(clean)?;
+        }
+        for gap in bad {
+            self.missing(table, base + gap, number)?;
+        }
+        self.clock.end("clean", began, &[]);
+        self.watch.rows(self.source.len() as u64);
+        let (now, most) = (clock::resident(), self.memory);
+        ensure!(
+            now < most / 2 || now < 64 << 20,
+            "{} rows and their values take {} already, and comparing them takes as much again; --memory allows {}. \
+             Allow more, or leave columns out with --ignore",
+            self.source.len(),
+            clock::bytes(now),
+            clock::bytes(most)
+        );
+        Ok(())
+    }
+
+    fn missing(&mut self, table: &Table, row: u64, number: u32) -> Result<()> {
+        self.builder.push(&unknown(&table.source, row)?)?;
+        self.source.push(number);
+        self.truth.add(None);
+        self.household.add(None);
+        Ok(())
+    }
+}

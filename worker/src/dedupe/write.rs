@@ -1,0 +1,156 @@
+//! The files that come out. Each is complete under its name or is not there.
+
+use std::{fs::File, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use arrow::array::{
+    ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, UInt8Array,
+    UInt16Array,
+};
+use arrow::datatypes::{DataType, UInt8Type, UInt16Type};
+use musubi_identity::{COMPARISON, Edge, rule_name};
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
+    file::properties::WriterProperties,
+};
+
+use super::{Found, records::Records, table::Table};
+
+/// Rows of one batch.
+const BATCH: usize = 64 << 10;
+
+/// `clusters.parquet`: the customer and household of every row.
+pub(super) fn clusters(
+    out: &Path,
+    tables: &[Table],
+    records: &Records,
+    found: &Found,
+) -> Result<()> {
+    let registry = &found.linked.registry;
+    let rows = records.source.len();
+    let names: ArrayRef = Arc::new(StringArray::from_iter_values(
+        tables.iter().map(|t| t.source.as_str()),
+    ));
+    let batches = (0..rows.max(1)).step_by(BATCH).map(|begin| {
+        let rows = begin..(begin + BATCH).min(rows);
+        let source = rows.clone().map(|r| records.source[r] as u16);
+        let source = UInt16Array::from_iter_values(source);
+        let source = DictionaryArray::<UInt16Type>::try_new(source, names.clone())?;
+        let source = arrow::compute::cast(&source, &DataType::Utf8)?;
+        let customer = |r: usize| registry.customer[r] as usize;
+        let ids = rows
+            .clone()
+            .map(|r| registry.customers[customer(r)].id.to_string());
+        let household = |r: usize| {
+            let household = registry.customers[customer(r)].household;
+            household.map(|h| h.to_string())
+        };
+        let columns: [(&str, ArrayRef); 4] = [
+            (
+                "row",
+                Arc::new(Int64Array::from_iter_values(rows.clone().map(|r| r as i64))),
+            ),
+            ("source", source),
+            ("cluster_id", Arc::new(StringArray::from_iter_values(ids))),
+            (
+                "household_id",
+                Arc::new(rows.map(household).collect::<StringArray>()),
+            ),
+        ];
+        Ok(RecordBatch::try_from_iter_with_nullable(columns.map(
+            |(name, column)| (name, column, name == "household_id"),
+        ))?)
+    });
+    parquet(out, "clusters.parquet", batches)
+}
+
+/// `edges.parquet`: the links that stand.
+pub(super) fn edges(out: &Path, links: &[Edge]) -> Result<()> {
+    let none = links.is_empty().then_some(&[][..]);
+    let batches = links.chunks(BATCH).chain(none).map(|links| {
+        let rows = |of: fn(&Edge) -> u32| -> ArrayRef {
+            let rows = links.iter().map(|e| i64::from(of(e)));
+            Arc::new(Int64Array::from_iter_values(rows))
+        };
+        let floats = |of: fn(&Edge) -> f32| -> ArrayRef {
+            Arc::new(Float32Array::from_iter_values(links.iter().map(of)))
+        };
+        let rules: StringArray = links.iter().map(|e| Some(rule_name(e.rule))).collect();
+        let mut columns: Vec<(&str, ArrayRef)> = vec![
+            ("row_l", rows(|e| e.left)),
+            ("row_r", rows(|e| e.right)),
+            ("weight", floats(|e| e.weight)),
+            ("probability", floats(|e| e.probability)),
+            ("rule", Arc::new(rules)),
+        ];
+        for (c, comparison) in COMPARISON.iter().enumerate() {
+            columns.push((comparison.name, levels(links, c)?));
+        }
+        Ok(RecordBatch::try_from_iter(columns)?)
+    });
+    parquet(out, "edges.parquet", batches)
+}
+
+/// The levels of a comparison by name.
+fn levels(links: &[Edge], comparison: usize) -> Result<ArrayRef> {
+    let names = std::iter::once(&"missing").chain(COMPARISON[comparison].levels);
+    let names = StringArray::from_iter_values(names);
+    let levels = UInt8Array::from_iter_values(links.iter().map(|e| e.levels[comparison]));
+    let levels = DictionaryArray::<UInt8Type>::try_new(levels, Arc::new(names))?;
+    Ok(arrow::compute::cast(&levels, &DataType::Utf8)?)
+}
+
+fn parquet(
+    out: &Path,
+    name: &str,
+    batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    whole(out, name, |file| {
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .build();
+        let mut writer = None;
+        for batch in batches {
+            let batch = batch?;
+            let writer = match &mut writer {
+                Some(writer) => writer,
+                None => writer.insert(ArrowWriter::try_new(
+                    file.try_clone()?,
+                    batch.schema(),
+                    Some(properties.clone()),
+                )?),
+            };
+            writer.write(&batch)?;
+        }
+        if let Some(writer) = writer {
+            writer.close()?;
+        }
+        Ok(())
+    })
+}
+
+/// A file of text.
+pub(super) fn text(out: &Path, name: &str, text: &str) -> Result<()> {
+    whole(out, name, |mut file| {
+        Ok(std::io::Write::write_all(&mut file, text.as_bytes())?)
+    })
+}
+
+fn whole(out: &Path, name: &str, write: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    let path = out.join(name);
+    let made = || -> Result<()> {
+        let scratch = tempfile::NamedTempFile::new_in(out)?;
+        write(scratch.as_file())?;
+        let file = scratch.persist(&path)?;
+        // A scratch file is its owner's alone; what comes out follows the folder's customs.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            file.set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        let _ = file;
+        Ok(())
+    };
+    made().with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,70 @@
+//! Who is who in the published version, with everything it was decided by: for commands that judge and explain.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use musubi_identity::{Edge, Matcher, Model, Policy, Registry};
+
+use super::{Context, link, train, view::View};
+
+/// The published version as identity sees it.
+pub struct Resolved {
+    /// Its number.
+    pub version: u64,
+    /// The model.
+    pub model: Model,
+    /// The records, ready to be compared under the model.
+    pub matcher: Arc<Matcher>,
+    /// The policy of the run that made it.
+    pub policy: Policy,
+    /// The customer of each record.
+    pub registry: Registry,
+    /// Pairs that were kept as worth a look.
+    pub edges: Vec<Edge>,
+}
+
+impl Resolved {
+    /// Reads the published version.
+    ///
+    /// # Errors
+    /// When nothing is published, or what is cannot be read.
+    pub async fn published(context: &Context) -> Result<Self> {
+        let view = View::published(context).await?;
+        let published = view.published.as_ref().context("nothing is published")?;
+        let path = |name: &str| {
+            published.state.get(name).with_context(|| {
+                format!(
+                    "version {} does not say where its {name} are; run `musubi run` once",
+                    published.version
+                )
+            })
+        };
+        let model = train::read_model(context, path("model")?).await?;
+        let parts: Vec<String> = path("features")?.lines().map(str::to_owned).collect();
+        let features = train::published_features(context, &parts).await?;
+        let edges = link::published_edges(context, &published.state, &features).await?;
+        let registry = link::registry(context, &published.state).await?;
+        let policy = train::policy(&view.context.run.policy);
+        let (model, matcher) = tokio::task::spawn_blocking(move || {
+            let matcher = Arc::new(Matcher::new(features, &model));
+            (model, matcher)
+        })
+        .await?;
+        Ok(Self {
+            version: published.version,
+            model,
+            matcher,
+            policy,
+            registry,
+            edges,
+        })
+    }
+
+    /// Customer of a record by its index among the features, as an index into the registry's customers.
+    #[must_use]
+    pub fn customer(&self, record: u32) -> Option<u32> {
+        let id = self.matcher.features().id(record);
+        let at = self.registry.records.binary_search(&id).ok()?;
+        self.registry.customer.get(at).copied()
+    }
+}
