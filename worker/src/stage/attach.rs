@@ -28,6 +28,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::{
     Context, Outcome,
     clean::{self, Active},
+    facts::{self, Facts},
     gates::{self, Nulls},
     gather::{self, Place},
     losses::Losses,
@@ -58,6 +59,9 @@ pub struct Attached {
     /// What is kept of the versions for the next run.
     #[serde(default)]
     pub(super) versions: versions::Parts,
+    /// What features of customers are made from.
+    #[serde(default)]
+    pub(super) facts: Facts,
 }
 
 /// Facts and reference tables, in the order in which they are attached.
@@ -135,6 +139,10 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
             table.extend(files);
         }
         done.tables.entry(entity.table().to_owned()).or_default();
+    }
+    for group in (0..share.groups).filter(|g| share.takes(*g)) {
+        let facts = facts::keep(context, group, &done.tables, &kept.facts).await?;
+        done.facts.extend(facts);
     }
     done.losses = losses.write(context, Stage::Attach, shard).await?;
     let done = context.commit(Stage::Attach, shard, done).await?;

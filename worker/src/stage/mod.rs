@@ -7,6 +7,7 @@ mod batches;
 pub mod clean;
 pub mod curate;
 pub mod edits;
+mod facts;
 pub mod files;
 mod gates;
 mod gather;

@@ -109,7 +109,8 @@ async fn prepare(context: &Context) -> Result<Publication> {
     let parts = attached.iter().map(|a| a.versions.clone());
     let parts = parts.chain([trained.versions.clone()]);
     let kept = Kept::read(context, &plan, &present.active).await?;
-    let kept = kept.write(context, &present.active, parts).await?;
+    let facts = attached.iter().flat_map(|a| a.facts.clone()).collect();
+    let kept = kept.write(context, &present.active, parts, facts).await?;
     let mut tables: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     for (table, files) in attached.into_iter().flat_map(|a| a.tables) {
         tables.entry(table).or_default().extend(files);

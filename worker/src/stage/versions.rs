@@ -22,6 +22,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::{
     Context,
     clean::{Active, Part},
+    facts::Facts,
     plan::Plan,
     records::{self, Version, id_column, ids_of},
 };
@@ -43,6 +44,9 @@ pub(super) struct Kept {
     /// Marks of files that were active once and whose rows may still be in it.
     dropped: HashSet<u64>,
     parts: Parts,
+    /// What features are made from.
+    #[serde(default)]
+    pub(super) facts: Facts,
 }
 
 /// What tells an active file, and one cleaning of it, from every other.
@@ -88,6 +92,7 @@ impl Kept {
         context: &Context,
         active: &[Active],
         parts: impl IntoIterator<Item = Parts>,
+        facts: Facts,
     ) -> Result<String> {
         let files: HashSet<u64> = active.iter().map(mark).collect();
         let known = self.files.into_iter().chain(self.dropped);
@@ -95,6 +100,7 @@ impl Kept {
             dropped: known.filter(|f| !files.contains(f)).collect(),
             files,
             parts: parts.into_iter().flatten().collect(),
+            facts,
         };
         let path = format!("versions/{}.json", context.run.uid);
         let body = manifest::encode(&path, &next)?;
@@ -119,7 +125,7 @@ impl Share {
         (version.slot() % u128::from(self.groups)) as u32
     }
 
-    fn takes(self, group: u32) -> bool {
+    pub(super) fn takes(self, group: u32) -> bool {
         group % self.shards == self.shard
     }
 }
