@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 
 use crate::edge::{Edge, IDENTIFIER_RULE};
-use crate::features::{COLUMNS, Features, col, dict_of};
+use crate::features::{COLUMNS, Features, Row, col, dict_of};
 use crate::fold;
 use crate::guard::{Guard, differ};
 use crate::policy::{Identifier, Policy};
@@ -13,6 +13,9 @@ use crate::score::Matcher;
 
 /// A value on more records is a hub, not a person.
 const HUB: u32 = 200;
+
+/// Homes and mailboxes that one person's records show; nameless records with more are several people's.
+const PLACES: usize = 5;
 
 /// Columns of an identifier's field.
 pub(crate) fn identifier_columns(field: &str) -> Vec<usize> {
@@ -96,7 +99,8 @@ impl<'a> Holders<'a> {
 
 /// Links that a shared identifier proves among some records, those that hold a value being all among them. A value
 /// proves them when it is not blocked and not more distinct people than the policy allows are on it, by given name
-/// and birth date: otherwise it is a family's, a shop's or junk, and only the score decides.
+/// and birth date: otherwise it is a family's, a shop's or junk, and only the score decides. So it is when records
+/// without any name on it have more homes and mailboxes than one person has.
 pub(crate) fn links(
     matcher: &Matcher,
     holders: &[Holders<'_>],
@@ -117,7 +121,8 @@ pub(crate) fn links(
         for group in values.chunk_by(|a, b| a.0 == b.0).filter(|g| g.len() > 1) {
             let records: Vec<u32> = group.iter().map(|g| g.1).collect();
             let people = people(matcher, &records, policy, guards);
-            if people.len() > held.identifier.max_people as usize {
+            let crowd = places(&matcher.features.rows, &records, &held.columns) > PLACES;
+            if crowd || people.len() > held.identifier.max_people as usize {
                 continue;
             }
             for person in people {
@@ -161,6 +166,25 @@ fn chain(features: &Features, person: &[u32], across_sources: bool) -> Vec<(u32,
     pairs.sort_unstable();
     pairs.dedup();
     pairs
+}
+
+/// How many different homes and mailboxes the records have that say no name and no birth date.
+fn places(rows: &[Row], records: &[u32], identifier: &[usize]) -> usize {
+    let person = [
+        col::GIVEN,
+        col::FAMILY,
+        col::GIVEN_READING,
+        col::FAMILY_READING,
+        col::BIRTH,
+    ];
+    let place = [col::EMAIL, col::PHONE, col::TOWN, col::BLOCK];
+    let place = place.map(|c| (!identifier.contains(&c)).then_some(c));
+    let nameless = records.iter().map(|r| &rows[*r as usize]);
+    let nameless = nameless.filter(|row| person.iter().all(|c| row[*c] == 0));
+    let distinct: HashSet<_> = nameless
+        .map(|row| place.map(|c| c.map_or(0, |c| row[c])))
+        .collect();
+    distinct.len()
 }
 
 /// The records of one value as people: a record joins the first person whose records it does not contradict.

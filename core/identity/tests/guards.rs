@@ -315,3 +315,26 @@ fn one_name_meets_in_kanji_kana_and_letters() -> Result<()> {
     assert_ne!(first, case.customers[5]);
     Ok(())
 }
+
+#[test]
+fn a_phone_on_many_nameless_records_with_homes_of_their_own_joins_nobody() -> Result<()> {
+    let delivered = |to: u32| {
+        format!(
+            "phone=+81663451234; postal_code=530-0001; prefecture=大阪府; city=大阪市北区; town=曽根崎一丁目; block={to}-{to}"
+        )
+    };
+    // a person who has meals brought home, to the office and to friends
+    let few: Vec<String> = [3, 3, 3, 14, 15].map(delivered).into();
+    let case = run(&Policy::default(), &few)?;
+    assert!(
+        case.customers.iter().all(|c| *c == case.customers[0]),
+        "{:?}",
+        case.customers
+    );
+    // a switchboard
+    let many: Vec<String> = (30..42).map(delivered).collect();
+    let case = run(&Policy::default(), &many)?;
+    let customers: std::collections::BTreeSet<_> = case.customers.iter().collect();
+    assert_eq!(customers.len(), many.len(), "{:?}", case.customers);
+    Ok(())
+}

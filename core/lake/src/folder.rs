@@ -231,7 +231,14 @@ impl ObjectStore for Folder {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.files.get_opts(location, options).await
+        let asked = options.head;
+        let found = self.files.get_opts(location, options).await?;
+        if asked {
+            // Who asks whether an object is there may build on it, and whoever wrote it may have died before
+            // it was on the disk.
+            self.wrote(location)?;
+        }
+        Ok(found)
     }
 
     fn delete_stream(
@@ -323,6 +330,14 @@ mod tests {
             ["", "clean", "clean/a", "clean/a/x.parquet", "raw", "raw/y"]
         );
         assert_eq!(names(&log, true), ["", "runs", "runs/1", "runs/1/clean"]);
+        // what an earlier process wrote, and this one builds on, is waited for too
+        std::fs::write(place.path().join("raw/z"), "bytes").expect("write");
+        folder.head(&Path::from("raw/z")).await.expect("head");
+        commit(&folder, "runs/1/clean/0b.json")
+            .await
+            .expect("commit");
+        let waited = names(&log, true);
+        assert!(waited.contains(&"raw/z".to_owned()), "{waited:?}");
         // what is on the disk is not waited for again
         commit(&folder, "runs/1/clean/1.json")
             .await

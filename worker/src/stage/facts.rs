@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::Context;
 
 /// The tables, with the columns that are kept. Orders come first: they say which lines count.
-const TABLES: [(Entity, &[&str]); 3] = [
+pub(super) const TABLES: [(Entity, &[&str]); 3] = [
     (
         Entity::Order,
         &[
@@ -60,8 +60,8 @@ pub(super) struct Kept {
 }
 
 /// The paths of a table's files, in order.
-pub(super) fn paths<'a>(facts: &'a [Facts], table: &'a str) -> impl Iterator<Item = &'a String> {
-    let kept = facts.iter().flat_map(BTreeMap::values);
+pub(super) fn paths<'a>(facts: &'a [&Facts], table: &'a str) -> impl Iterator<Item = &'a String> {
+    let kept = facts.iter().flat_map(|facts| facts.values());
     kept.filter_map(move |kept| kept.paths.get(table))
 }
 

@@ -132,7 +132,10 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let (model, model_path, fresh) = model(context, &plan, features, &parts_of_features).await?;
     let before = match fresh {
         true => None,
-        false => Some(write_features(context, &were).await?),
+        false => {
+            let path = context.attempt(Stage::Train, 0, "were.parquet");
+            Some(write_features(context, path, &were).await?)
+        }
     };
     let done = Trained {
         before,
@@ -288,18 +291,20 @@ async fn update_features(
     let finish = move || (all.finish(), news.finish(), were.finish());
     let (features, news, were) = tokio::task::spawn_blocking(finish).await?;
     if !append {
-        parts = vec![write_features(context, &features).await?];
+        parts = vec![write_features(context, kept_path(), &features).await?];
     } else if !touched.changed.is_empty() {
-        parts.push(write_features(context, &news).await?);
+        parts.push(write_features(context, kept_path(), &news).await?);
     }
     Ok((features, were, parts))
 }
 
-async fn write_features(context: &Context, features: &Features) -> Result<String> {
-    let path = format!(
-        "identity/features/{}.parquet",
-        uuid::Uuid::new_v4().simple()
-    );
+/// A name for features that later runs read.
+fn kept_path() -> String {
+    let unique = uuid::Uuid::new_v4().simple();
+    format!("identity/features/{unique}.parquet")
+}
+
+async fn write_features(context: &Context, path: String, features: &Features) -> Result<String> {
     let columns = Features::columns();
     let personal = columns.into_iter().map(str::to_owned).collect();
     batches::write(context, &path, &personal, features.to_batches(64 << 10)).await?;

@@ -17,7 +17,12 @@ use musubi_lake::{delta::DataFile, parquet};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Customers, batch, numbers, strings};
-use crate::stage::{Context, records::parse_id, tables::CHANNELS};
+use crate::stage::{
+    Context,
+    facts::{self, Facts},
+    records::parse_id,
+    tables::CHANNELS,
+};
 
 /// An order of a customer, as far as its lines matter.
 struct Order {
@@ -27,8 +32,6 @@ struct Order {
     /// Whether what was bought counts: not where it came back.
     bought: bool,
 }
-
-type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
 
 /// What one customer did.
 #[derive(Clone, Default)]
@@ -97,22 +100,46 @@ impl Names {
     }
 }
 
-/// Calls `each` with every batch of a table's columns.
-async fn scan(
-    context: &Context,
-    files: &Files<'_>,
-    table: &str,
-    columns: &[&str],
-    mut each: impl FnMut(&RecordBatch) -> Result<()>,
-) -> Result<()> {
-    for file in files.get(table).into_iter().flatten() {
-        let path = format!("curated/{table}/{}", file.path);
-        let mut stream = parquet::stream(&context.store, &path, Some(columns)).await?;
-        while let Some(batch) = stream.try_next().await? {
-            each(&batch)?;
+/// Where the rows are: of facts those that are kept for features, and files of curated tables.
+pub(super) struct Sources<'a> {
+    pub(super) facts: Vec<&'a Facts>,
+    pub(super) tables: Files<'a>,
+}
+
+/// Files by table.
+pub(super) type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
+
+impl Sources<'_> {
+    fn paths(&self, table: &str) -> Vec<String> {
+        let kept: Vec<String> = facts::paths(&self.facts, table).cloned().collect();
+        let files = self.tables.get(table).into_iter().flatten();
+        let files = files.map(|f| format!("curated/{table}/{}", f.path));
+        if facts::TABLES
+            .iter()
+            .any(|(entity, _)| entity.table() == table)
+        {
+            kept
+        } else {
+            files.collect()
         }
     }
-    Ok(())
+
+    /// Calls `each` with every batch of a table's columns.
+    async fn scan(
+        &self,
+        context: &Context,
+        table: &str,
+        columns: &[&str],
+        mut each: impl FnMut(&RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        for path in self.paths(table) {
+            let mut stream = parquet::stream(&context.store, &path, Some(columns)).await?;
+            while let Some(batch) = stream.try_next().await? {
+                each(&batch)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn text<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a arrow::array::StringArray> {
@@ -128,7 +155,7 @@ fn at(column: &arrow::array::StringArray, row: usize) -> Option<&str> {
 
 pub(super) async fn features(
     context: &Context,
-    files: &Files<'_>,
+    sources: &Sources<'_>,
     group: &Customers,
 ) -> Result<RecordBatch> {
     let mut customers = vec![Customer::default(); group.ids.len()];
@@ -144,129 +171,131 @@ pub(super) async fn features(
         "ordered_at",
         "total",
     ];
-    scan(context, files, "orders", &columns, |batch| {
-        let records = text(batch, "customer_record")?;
-        let numbers = text(batch, "order_number")?;
-        let (kinds, states) = (text(batch, "kind")?, text(batch, "status")?);
-        let (channels, stores) = (text(batch, "channel")?, text(batch, "store_code")?);
-        let times = batch
-            .column_by_name("ordered_at")
-            .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        let totals = batch
-            .column_by_name("total")
-            .and_then(|c| c.as_primitive_opt::<Decimal128Type>());
-        for row in 0..batch.num_rows() {
-            let Some(record) = at(records, row) else {
-                continue;
-            };
-            let Some(customer) = group.of.get(&parse_id(record)?) else {
-                continue;
-            };
-            let kind = at(kinds, row).unwrap_or("sale");
-            if kind == "void" || at(states, row) == Some("cancelled") {
-                continue;
-            }
-            let one = &mut customers[*customer as usize];
-            let channel = at(channels, row).unwrap_or("other");
-            let place = CHANNELS
-                .iter()
-                .position(|c| *c == channel)
-                .unwrap_or(CHANNELS.len());
-            let total = totals.filter(|t| t.is_valid(row)).map(|t| t.value(row));
-            one.money[place] += total.unwrap_or_default();
-            if let Some(number) = at(numbers, row) {
-                let order = Order {
-                    customer: *customer,
-                    untold: u8::try_from(place).ok().filter(|_| total.is_none()),
-                    bought: kind != "return",
+    sources
+        .scan(context, "orders", &columns, |batch| {
+            let records = text(batch, "customer_record")?;
+            let numbers = text(batch, "order_number")?;
+            let (kinds, states) = (text(batch, "kind")?, text(batch, "status")?);
+            let (channels, stores) = (text(batch, "channel")?, text(batch, "store_code")?);
+            let times = batch
+                .column_by_name("ordered_at")
+                .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+            let totals = batch
+                .column_by_name("total")
+                .and_then(|c| c.as_primitive_opt::<Decimal128Type>());
+            for row in 0..batch.num_rows() {
+                let Some(record) = at(records, row) else {
+                    continue;
                 };
-                orders.insert(xxh3_64(number.as_bytes()), order);
+                let Some(customer) = group.of.get(&parse_id(record)?) else {
+                    continue;
+                };
+                let kind = at(kinds, row).unwrap_or("sale");
+                if kind == "void" || at(states, row) == Some("cancelled") {
+                    continue;
+                }
+                let one = &mut customers[*customer as usize];
+                let channel = at(channels, row).unwrap_or("other");
+                let place = CHANNELS
+                    .iter()
+                    .position(|c| *c == channel)
+                    .unwrap_or(CHANNELS.len());
+                let total = totals.filter(|t| t.is_valid(row)).map(|t| t.value(row));
+                one.money[place] += total.unwrap_or_default();
+                if let Some(number) = at(numbers, row) {
+                    let order = Order {
+                        customer: *customer,
+                        untold: u8::try_from(place).ok().filter(|_| total.is_none()),
+                        bought: kind != "return",
+                    };
+                    orders.insert(xxh3_64(number.as_bytes()), order);
+                }
+                if kind == "return" {
+                    one.returns += 1;
+                    continue;
+                }
+                one.orders += 1;
+                one.channels.add(names.number(channel), 1);
+                if let Some(store) = at(stores, row) {
+                    one.stores.add(names.number(store), 1);
+                }
+                if let Some(time) = times.filter(|t| t.is_valid(row)).map(|t| t.value(row)) {
+                    one.first = Some(one.first.map_or(time, |t| t.min(time)));
+                    one.last = Some(one.last.map_or(time, |t| t.max(time)));
+                }
             }
-            if kind == "return" {
-                one.returns += 1;
-                continue;
-            }
-            one.orders += 1;
-            one.channels.add(names.number(channel), 1);
-            if let Some(store) = at(stores, row) {
-                one.stores.add(names.number(store), 1);
-            }
-            if let Some(time) = times.filter(|t| t.is_valid(row)).map(|t| t.value(row)) {
-                one.first = Some(one.first.map_or(time, |t| t.min(time)));
-                one.last = Some(one.last.map_or(time, |t| t.max(time)));
-            }
-        }
-        Ok(())
-    })
-    .await?;
-    lines(context, files, &orders, &mut customers, &mut names).await?;
+            Ok(())
+        })
+        .await?;
+    lines(context, sources, &orders, &mut customers, &mut names).await?;
     to_batch(group, &customers, &names)
 }
 
 /// Counts what was bought, by category of product, and adds up the lines of orders that do not say their total.
 async fn lines(
     context: &Context,
-    files: &Files<'_>,
+    sources: &Sources<'_>,
     orders: &HashMap<u64, Order>,
     customers: &mut [Customer],
     names: &mut Names,
 ) -> Result<()> {
     let mut category: HashMap<String, u32> = HashMap::new();
-    scan(
-        context,
-        files,
-        "products",
-        &["product_code", "category"],
-        |batch| {
-            let (codes, labels) = (text(batch, "product_code")?, text(batch, "category")?);
-            for row in 0..batch.num_rows() {
-                if let (Some(code), Some(label)) = (at(codes, row), at(labels, row)) {
-                    category.insert(code.to_owned(), names.number(label));
+    sources
+        .scan(
+            context,
+            "products",
+            &["product_code", "category"],
+            |batch| {
+                let (codes, labels) = (text(batch, "product_code")?, text(batch, "category")?);
+                for row in 0..batch.num_rows() {
+                    if let (Some(code), Some(label)) = (at(codes, row), at(labels, row)) {
+                        category.insert(code.to_owned(), names.number(label));
+                    }
                 }
-            }
-            Ok(())
-        },
-    )
-    .await?;
-    scan(
-        context,
-        files,
-        "order_lines",
-        &["order_number", "product_code", "quantity", "amount"],
-        |batch| {
-            let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
-            let decimals = |name: &str| {
-                let column = batch.column_by_name(name);
-                column.and_then(|c| c.as_primitive_opt::<Decimal128Type>())
-            };
-            let (quantities, amounts) = (decimals("quantity"), decimals("amount"));
-            for row in 0..batch.num_rows() {
-                let Some(order) = at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
-                else {
-                    continue;
+                Ok(())
+            },
+        )
+        .await?;
+    sources
+        .scan(
+            context,
+            "order_lines",
+            &["order_number", "product_code", "quantity", "amount"],
+            |batch| {
+                let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
+                let decimals = |name: &str| {
+                    let column = batch.column_by_name(name);
+                    column.and_then(|c| c.as_primitive_opt::<Decimal128Type>())
                 };
-                let customer = &mut customers[order.customer as usize];
-                if let (Some(place), Some(amounts)) = (order.untold, amounts)
-                    && amounts.is_valid(row)
-                {
-                    customer.money[usize::from(place)] += amounts.value(row);
+                let (quantities, amounts) = (decimals("quantity"), decimals("amount"));
+                for row in 0..batch.num_rows() {
+                    let Some(order) =
+                        at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
+                    else {
+                        continue;
+                    };
+                    let customer = &mut customers[order.customer as usize];
+                    if let (Some(place), Some(amounts)) = (order.untold, amounts)
+                        && amounts.is_valid(row)
+                    {
+                        customer.money[usize::from(place)] += amounts.value(row);
+                    }
+                    if !order.bought {
+                        continue;
+                    }
+                    let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
+                        continue;
+                    };
+                    let quantity = quantities
+                        .filter(|q| q.is_valid(row))
+                        .map_or(10_000, |q| q.value(row));
+                    let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
+                    customer.categories.add(*name, quantity);
                 }
-                if !order.bought {
-                    continue;
-                }
-                let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
-                    continue;
-                };
-                let quantity = quantities
-                    .filter(|q| q.is_valid(row))
-                    .map_or(10_000, |q| q.value(row));
-                let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
-                customer.categories.add(*name, quantity);
-            }
-            Ok(())
-        },
-    )
-    .await
+                Ok(())
+            },
+        )
+        .await
 }
 
 fn instants(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -323,42 +352,43 @@ fn to_batch(group: &Customers, customers: &[Customer], names: &Names) -> Result<
 /// Beside the rows, which are ordered by customer, the customer of each.
 pub(super) async fn consents(
     context: &Context,
-    files: &Files<'_>,
+    sources: &Sources<'_>,
     group: &Customers,
 ) -> Result<(RecordBatch, Vec<u32>)> {
     let mut latest: BTreeMap<(u32, String, u128), (i64, bool)> = BTreeMap::new();
     let columns = ["customer_record", "purpose", "granted", "given_at"];
-    scan(context, files, "consents", &columns, |batch| {
-        let (records, purposes) = (text(batch, "customer_record")?, text(batch, "purpose")?);
-        let granted = batch
-            .column_by_name("granted")
-            .and_then(|c| c.as_boolean_opt())
-            .context("column granted is missing")?;
-        let times = batch
-            .column_by_name("given_at")
-            .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        for row in 0..batch.num_rows() {
-            let (Some(record), Some(purpose)) = (at(records, row), at(purposes, row)) else {
-                continue;
-            };
-            let record = parse_id(record)?;
-            let Some(customer) = group.of.get(&record) else {
-                continue;
-            };
-            let time = times
-                .filter(|t| t.is_valid(row))
-                .map_or(i64::MIN, |t| t.value(row));
-            let yes = granted.is_valid(row) && granted.value(row);
-            let entry = latest
-                .entry((*customer, purpose.to_owned(), record))
-                .or_insert((time, yes));
-            if (time, !yes) > (entry.0, !entry.1) {
-                *entry = (time, yes);
+    sources
+        .scan(context, "consents", &columns, |batch| {
+            let (records, purposes) = (text(batch, "customer_record")?, text(batch, "purpose")?);
+            let granted = batch
+                .column_by_name("granted")
+                .and_then(|c| c.as_boolean_opt())
+                .context("column granted is missing")?;
+            let times = batch
+                .column_by_name("given_at")
+                .and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+            for row in 0..batch.num_rows() {
+                let (Some(record), Some(purpose)) = (at(records, row), at(purposes, row)) else {
+                    continue;
+                };
+                let record = parse_id(record)?;
+                let Some(customer) = group.of.get(&record) else {
+                    continue;
+                };
+                let time = times
+                    .filter(|t| t.is_valid(row))
+                    .map_or(i64::MIN, |t| t.value(row));
+                let yes = granted.is_valid(row) && granted.value(row);
+                let entry = latest
+                    .entry((*customer, purpose.to_owned(), record))
+                    .or_insert((time, yes));
+                if (time, !yes) > (entry.0, !entry.1) {
+                    *entry = (time, yes);
+                }
             }
-        }
-        Ok(())
-    })
-    .await?;
+            Ok(())
+        })
+        .await?;
     let mut consents: BTreeMap<(u32, &str), (bool, i64)> = BTreeMap::new();
     for ((customer, purpose, _), (time, yes)) in &latest {
         let entry = consents

@@ -115,7 +115,10 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .await?
         .context("stage link is not complete")?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
-    let files = files_of(&attached);
+    let sources = features::Sources {
+        facts: attached.iter().map(|a| &a.facts).collect(),
+        tables: files_of(&attached),
+    };
     let customers = read_customers(context, &plan, &trained, &linked, shard).await?;
     let mut before = BTreeMap::new();
     for table in TABLES {
@@ -126,8 +129,8 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         customers: customers.ids.len() as u64,
         written: 0,
     };
-    let features = features::features(context, &files, &customers).await?;
-    let (consents, consenting) = features::consents(context, &files, &customers).await?;
+    let features = features::features(context, &sources, &customers).await?;
+    let (consents, consenting) = features::consents(context, &sources, &customers).await?;
     for (number, range) in &customers.groups {
         let mut writer = Writer {
             context,
@@ -164,8 +167,8 @@ fn outcome(reused: bool, done: &Curated) -> Outcome {
 }
 
 /// Every file of every fact table, by table.
-fn files_of(attached: &[Attached]) -> BTreeMap<&str, Vec<&DataFile>> {
-    let mut files: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
+fn files_of(attached: &[Attached]) -> features::Files<'_> {
+    let mut files = features::Files::new();
     for (table, parts) in attached.iter().flat_map(|a| &a.tables) {
         files.entry(table).or_default().extend(parts);
     }
