@@ -38,7 +38,7 @@ fn decoded(format: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
             Decoded::Rows(batch) => {
                 assert_eq!(batch.locators.len(), batch.rows.len());
                 match &batch.rows {
-                    RawRows::Json(rows) => out.extend(rows.iter().map(ToString::to_string)),
+                    RawRows::Json(rows) => out.extend(rows.iter().map(|row| row.to_string())),
                     RawRows::Columns(rows) => out.extend(texts(rows)),
                 }
             }

@@ -1,26 +1,34 @@
 //! Cleans the rows of one stream: contract, mapping, normalisers; every row is accepted or quarantined.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use bumpalo::Bump;
 use jiff::tz::TimeZone;
 use musubi_api::entity::Entity;
 use musubi_api::source::{ChangeMode, LookupMiss, SourceSpec, Stream};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cleaner_columns::{Columns, System};
 use crate::contract::{CompiledContract, Drift, FileState, Verdict};
+use crate::json::Json;
 use crate::lookup::Lookups;
-use crate::mapping::{CompiledEntity, Slot, columns, known_columns};
-use crate::mapping_row::{Id, References, Row, Rows, Step, json_text};
+use crate::mapping::{Bindings, CompiledEntity, Slot, columns, known_columns};
+use crate::mapping_row::{Id, References, Row, Rows, Step};
 use crate::mapping_value::{Conventions, Memo, fill};
+use crate::moments::{Clock, Moments};
 use crate::problem::{Problem, Reject};
 use crate::quarantine::QuarantineBuilder;
 use crate::raw::{RawBatch, RawFault, SourceFile};
+use crate::record_id::RecordId;
+
+pub use crate::counts::Counts;
+pub use crate::record_id::record_id;
 
 /// What a batch of raw rows became.
 #[derive(Clone, Debug)]
@@ -33,78 +41,6 @@ pub struct Cleaned {
     pub counts: Counts,
     /// Changes of shape that were first seen in this batch.
     pub drift: Vec<Drift>,
-}
-
-/// Counts and wrapping sums of row hashes: `rows` = `accepted` + `quarantined`, and so for the sums.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// Raw rows that came in.
-    pub rows: u64,
-    /// Rows that were accepted.
-    pub accepted: u64,
-    /// Rows that were quarantined.
-    pub quarantined: u64,
-    /// Sum of the hashes of all rows.
-    pub hash_rows: u64,
-    /// Sum of the hashes of accepted rows.
-    pub hash_accepted: u64,
-    /// Sum of the hashes of quarantined rows.
-    pub hash_quarantined: u64,
-    /// Entity rows made, by entity (`order_line`).
-    pub entities: BTreeMap<String, u64>,
-    /// Quarantined rows by reason code.
-    pub reasons: BTreeMap<String, u64>,
-}
-
-impl Counts {
-    /// Adds another batch.
-    pub fn merge(&mut self, other: &Self) {
-        self.rows += other.rows;
-        self.accepted += other.accepted;
-        self.quarantined += other.quarantined;
-        self.hash_rows = self.hash_rows.wrapping_add(other.hash_rows);
-        self.hash_accepted = self.hash_accepted.wrapping_add(other.hash_accepted);
-        self.hash_quarantined = self.hash_quarantined.wrapping_add(other.hash_quarantined);
-        for (name, count) in &other.entities {
-            *self.entities.entry(name.clone()).or_default() += count;
-        }
-        for (code, count) in &other.reasons {
-            *self.reasons.entry(code.clone()).or_default() += count;
-        }
-    }
-
-    fn accept(&mut self, hash: u64) {
-        self.accepted += 1;
-        self.hash_accepted = self.hash_accepted.wrapping_add(hash);
-    }
-
-    fn quarantine(&mut self, hash: u64, code: &str) {
-        self.quarantined += 1;
-        self.hash_quarantined = self.hash_quarantined.wrapping_add(hash);
-        *self.reasons.entry(code.to_owned()).or_default() += 1;
-    }
-
-    fn arrive(&mut self, hash: u64) {
-        self.rows += 1;
-        self.hash_rows = self.hash_rows.wrapping_add(hash);
-    }
-}
-
-/// The id of an entity row: 32 hexadecimal digits, XXH3-128 of source, stream, entity and the parts of its
-/// key (trimmed), each followed by a zero byte.
-#[must_use]
-pub fn record_id<S: AsRef<str>>(source: &str, stream: &str, entity: Entity, key: &[S]) -> String {
-    let mut hasher = Xxh3::new();
-    for part in [source, stream, entity.as_str()] {
-        hasher.update(part.as_bytes());
-        hasher.update(&[0]);
-    }
-    for part in key {
-        hasher.update(part.as_ref().trim().as_bytes());
-        hasher.update(&[0]);
-    }
-    format!("{:032x}", hasher.digest128())
 }
 
 /// SHA-256 (hex) of all that decides how raw rows become clean ones: the stream, what the source says of
@@ -140,15 +76,36 @@ pub struct Cleaner {
     entities: Vec<CompiledEntity>,
     operation: Option<Id>,
     cursor: Option<Id>,
+    moments: Moments,
     conventions: Conventions,
 }
 
-/// A row of an entity that has been made and not yet stored.
-struct Made<'a> {
-    entity: usize,
-    system: System<'a>,
-    slots: Vec<Slot>,
+/// What one batch is cleaned with.
+struct Desk<'a> {
+    rows: &'a Rows<'a>,
+    origin: &'a SourceFile,
+    record: Option<&'a str>,
+    /// Where texts stand that are made from those of the batch.
+    arena: &'a Bump,
+    memo: Memo<'a>,
+    /// Bytes to be hashed.
+    buffer: Vec<u8>,
+    /// What the row at hand has become so far; it is stored once all of it is good.
+    made: Vec<Made>,
+    /// The slots of all rows in `made`, one after another.
+    slots: Vec<Slot<'a>>,
 }
+
+/// A row of an entity that has been made and not yet stored.
+struct Made {
+    entity: usize,
+    system: System,
+    /// Its slots.
+    slots: Range<usize>,
+}
+
+/// An entity's row: its id, that of its customer, and its slots.
+type Filled = (RecordId, Option<RecordId>, Range<usize>);
 
 /// Why a row goes no further.
 enum Stop {
@@ -185,18 +142,19 @@ impl Cleaner {
             references.add(&name, &lookups);
         }
         let known = known_columns(stream);
-        let contract = CompiledContract::new(
-            &stream.contract,
-            known,
-            &mut references,
-            &lookups,
-            &conventions.zone,
-        )
-        .map_err(fault)?;
+        let mut moments = Moments::default();
+        let mut bindings = Bindings {
+            references: &mut references,
+            lookups: &lookups,
+            moments: &mut moments,
+        };
+        let contract =
+            CompiledContract::new(&stream.contract, known, &mut bindings, &conventions.zone)
+                .map_err(fault)?;
         let entities = stream
             .entities
             .iter()
-            .map(|mapping| CompiledEntity::new(spec, stream, mapping, &mut references, &lookups))
+            .map(|mapping| CompiledEntity::new(source, spec, stream, mapping, &mut bindings))
             .collect::<Result<Vec<_>, _>>()
             .map_err(fault)?;
         let misses = stream
@@ -219,6 +177,7 @@ impl Cleaner {
             entities,
             operation,
             cursor,
+            moments,
             conventions,
         })
     }
@@ -253,23 +212,39 @@ impl Cleaner {
         };
         let mut counts = Counts::default();
         let mut quarantine = QuarantineBuilder::default();
-        let mut memo = Memo::default();
+        let arena = Bump::new();
+        let mut desk = Desk {
+            rows: &rows,
+            origin: &origin,
+            record,
+            arena: &arena,
+            memo: Memo::new(&arena, Clock::new(&self.moments, &self.conventions.zone)),
+            buffer: Vec::new(),
+            made: Vec::new(),
+            slots: Vec::new(),
+        };
         let mut built: Vec<Columns> = self.entities.iter().map(Columns::new).collect();
+        let mut locator = String::new();
         for index in 0..batch.rows.len() {
             let number = batch.numbers[index];
-            let hash = rows.hash(index, number);
+            let hash = rows.hash(index, number, &mut desk.buffer);
             counts.arrive(hash);
             let made = match &shape {
                 Some(reject) => Err(Stop::Reject(reject.clone())),
-                None => self.row(&rows, &origin, index, batch, state, &mut memo),
+                None => self.row(index, number, state, &mut desk),
             };
             match made {
-                Ok(made) => {
+                Ok(()) => {
                     counts.accept(hash);
-                    for row in made {
-                        let name = self.entities[row.entity].entity.as_str();
-                        *counts.entities.entry(name.to_owned()).or_default() += 1;
-                        built[row.entity].push(&row.system, row.slots);
+                    locator.clear();
+                    // writing to a string cannot fail
+                    let _ = write!(locator, "{}", batch.locators[index]);
+                    for row in &desk.made {
+                        built[row.entity].push(
+                            &row.system,
+                            &locator,
+                            &desk.slots[row.slots.clone()],
+                        );
                     }
                 }
                 Err(Stop::Freeze(message)) => return Err(self.frozen(message)),
@@ -285,6 +260,10 @@ impl Cleaner {
                     );
                 }
             }
+        }
+        for columns in built.iter().filter(|columns| !columns.is_empty()) {
+            let name = columns.entity().as_str().to_owned();
+            *counts.entities.entry(name).or_default() += columns.len() as u64;
         }
         let entities = built
             .into_iter()
@@ -352,121 +331,133 @@ impl Cleaner {
         }
     }
 
-    fn bare<'a>(
-        &'a self,
-        rows: &'a Rows<'a>,
-        origin: &'a SourceFile,
-        index: usize,
-        found: &'a [Option<u32>],
-        blank: &'a [Id],
-    ) -> Row<'a> {
+    fn bare<'a>(&'a self, desk: &Desk<'a>, index: usize) -> Row<'a> {
         Row {
-            rows,
+            rows: desk.rows,
             references: &self.references,
             lookups: &self.lookups,
-            origin,
+            origin: desk.origin,
+            arena: desk.arena,
             index,
             element: None,
             position: 1,
-            found,
-            blank,
+            found: &[],
+            blank: &[],
         }
     }
 
+    /// Makes the entity rows of one row.
     fn row<'a>(
         &'a self,
-        rows: &'a Rows<'a>,
-        origin: &'a SourceFile,
         index: usize,
-        batch: &'a RawBatch,
+        number: u64,
         state: &mut FileState,
-        memo: &mut Memo,
-    ) -> Result<Vec<Made<'a>>, Stop> {
-        let record = batch.record.as_deref();
-        let deleted = self.deleted(&self.bare(rows, origin, index, &[], &[]))?;
-        let mut found = Vec::with_capacity(self.misses.len());
-        for (at, (alias, by, miss)) in self.misses.iter().enumerate() {
-            let key = self
-                .bare(rows, origin, index, &found, &[])
-                .get(*by)
-                .map(Cow::into_owned);
-            let row = key.as_deref().and_then(|key| self.lookups.find(at, key));
-            if row.is_none() && *miss == LookupMiss::Quarantine && !deleted {
-                let rule = "the look-up finds no row";
-                return Err(Reject::new("lookup_missing", alias, rule, key.as_deref()).into());
-            }
-            found.push(row);
-        }
-        let mut blank = Vec::new();
+        desk: &mut Desk<'a>,
+    ) -> Result<(), Stop> {
+        desk.made.clear();
+        desk.slots.clear();
+        let bare = self.bare(desk, index);
+        let deleted = self.deleted(&bare)?;
+        let found = self.look_up(bare, deleted)?;
+        let mut row = Row { found, ..bare };
         if !deleted {
-            let zone = &self.conventions.zone;
-            let row = self.bare(rows, origin, index, &found, &[]);
-            match self.contract.check(&row, record, state, &mut blank, zone) {
-                Verdict::Good => {}
+            let mut blank = Vec::new();
+            let clock = &mut desk.memo.clock;
+            match self
+                .contract
+                .check(&row, desk.record, state, &mut blank, clock)
+            {
+                Verdict::Good => row.blank = desk.arena.alloc_slice_copy(&blank),
                 Verdict::Reject(reject) => return Err(reject.into()),
                 Verdict::Freeze(message) => return Err(Stop::Freeze(message)),
             }
         }
-        let row = self.bare(rows, origin, index, &found, &blank);
         let version = self.version(&row)?;
-        let mut made = Vec::new();
         for (at, entity) in self.entities.iter().enumerate() {
-            if entity.record.is_some() && entity.record.as_deref() != record {
+            if entity.record.is_some() && entity.record.as_deref() != desk.record {
                 continue;
             }
-            for (ordinal, element) in elements(entity, rows, index)?.into_iter().enumerate() {
+            elements(entity, &row, &mut |ordinal, element| {
                 let row = Row {
                     element,
                     position: ordinal + 1,
                     ..row
                 };
-                if let Some((record_id, customer, slots)) =
-                    self.entity(entity, &row, deleted, memo)?
-                {
-                    made.push(Made {
-                        entity: at,
-                        system: System {
-                            record_id,
-                            locator: &batch.locators[index],
-                            row: batch.numbers[index],
-                            ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
-                            version,
-                            deleted,
-                            customer,
-                        },
-                        slots,
-                    });
-                }
-            }
+                let Some((record_id, customer, slots)) =
+                    self.entity(entity, &row, deleted, desk)?
+                else {
+                    return Ok(());
+                };
+                let system = System {
+                    record_id,
+                    row: number,
+                    ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
+                    version,
+                    deleted,
+                    customer,
+                };
+                desk.made.push(Made {
+                    entity: at,
+                    system,
+                    slots,
+                });
+                Ok(())
+            })?;
         }
-        Ok(made)
+        Ok(())
     }
 
-    #[allow(clippy::type_complexity)]
-    fn entity(
-        &self,
-        entity: &CompiledEntity,
-        row: &Row<'_>,
+    /// For each look-up the row that is found.
+    fn look_up<'a>(&'a self, bare: Row<'a>, deleted: bool) -> Result<&'a [Option<u32>], Reject> {
+        let mut found = Vec::new();
+        for (at, (alias, by, miss)) in self.misses.iter().enumerate() {
+            let row = Row {
+                found: bare.arena.alloc_slice_copy(&found),
+                ..bare
+            };
+            let key = row.get(*by);
+            let row = key.and_then(|key| self.lookups.find(at, key));
+            if row.is_none() && *miss == LookupMiss::Quarantine && !deleted {
+                let rule = "the look-up finds no row";
+                return Err(Reject::new("lookup_missing", alias, rule, key));
+            }
+            found.push(row);
+        }
+        Ok(bare.arena.alloc_slice_copy(&found))
+    }
+
+    /// Makes one row of an entity: its id, that of its customer, and its slots.
+    fn entity<'a>(
+        &'a self,
+        entity: &'a CompiledEntity,
+        row: &Row<'a>,
         deleted: bool,
-        memo: &mut Memo,
-    ) -> Result<Option<(String, Option<String>, Vec<Slot>)>, Reject> {
+        desk: &mut Desk<'a>,
+    ) -> Result<Option<Filled>, Reject> {
         if !entity.holds(row) {
             return Ok(None);
         }
-        let key = match entity.key(row) {
-            Ok(key) => key,
+        let id = match entity.id(row, &mut desk.buffer) {
+            Ok(id) => id,
             Err(_) if entity.entity == Entity::Customer => return Ok(None),
             Err(column) => {
                 let rule = format!("the key of {} is empty", entity.entity.as_str());
-                return Err(Reject::new("missing_key", &column, rule, None));
+                return Err(Reject::new("missing_key", column, rule, None));
             }
         };
-        let id = record_id(&self.source, &self.stream, entity.entity, &key);
-        let customer = entity
-            .customer(row)
-            .map(|(stream, key)| record_id(&self.source, stream, Entity::Customer, &key));
-        let slots = fill(entity, row, &self.conventions, memo, deleted)?;
-        Ok(Some((id, customer, slots)))
+        let customer = entity.customer(row, &mut desk.buffer);
+        let taken = desk.slots.len()..desk.slots.len() + entity.mapped.len();
+        desk.slots.resize(taken.end, Slot::default());
+        let slots = &mut desk.slots[taken.clone()];
+        fill(
+            entity,
+            row,
+            &self.conventions,
+            &mut desk.memo,
+            slots,
+            deleted,
+        )?;
+        Ok(Some((id, customer, taken)))
     }
 
     fn deleted(&self, row: &Row<'_>) -> Result<bool, Reject> {
@@ -474,9 +465,7 @@ impl Cleaner {
             return Ok(false);
         };
         let value = row.get(id);
-        let word = value
-            .as_deref()
-            .map(|v| crate::text::fold(v).to_lowercase());
+        let word = value.map(|v| crate::text::lowercase(crate::text::fold(v)));
         match word.as_deref() {
             Some("d" | "delete" | "deleted" | "remove" | "削除") => Ok(true),
             Some(
@@ -487,7 +476,7 @@ impl Cleaner {
                 "unknown_operation",
                 self.references.text(id),
                 "is none of c, u, d, insert, update, delete",
-                value.as_deref(),
+                value,
             )),
         }
     }
@@ -499,55 +488,55 @@ impl Cleaner {
         if let Ok(number) = text.trim().parse() {
             return Ok(Some(number));
         }
-        let parsed = crate::date::parse_timestamp(&text, None, &self.conventions.zone);
+        let parsed = crate::date::parse_timestamp(text, None, &self.conventions.zone);
         if parsed.value.is_none() && !parsed.valid {
             let column = self.references.text(id);
             let rule = "is neither a whole number nor a time";
-            return Err(Reject::new("invalid_cursor", column, rule, Some(&text)));
+            return Err(Reject::new("invalid_cursor", column, rule, Some(text)));
         }
         Ok(parsed.value)
     }
 }
 
-/// The elements that an entity is made from: the row itself without `each`, none when the array is absent.
+/// Calls `make` with the elements that an entity is made from, counted from 0: the row itself without `each`,
+/// none when the array is absent.
 fn elements<'a>(
     entity: &CompiledEntity,
-    rows: &'a Rows<'a>,
-    index: usize,
-) -> Result<Vec<Option<&'a Value>>, Reject> {
-    let (Some(path), Rows::Json(values)) = (&entity.each, rows) else {
-        return Ok(vec![None]);
+    row: &Row<'a>,
+    make: &mut dyn FnMut(usize, Option<Json<'a>>) -> Result<(), Reject>,
+) -> Result<(), Reject> {
+    let (Some(path), Rows::Json(rows)) = (&entity.each, row.rows) else {
+        return make(0, None);
     };
     let mut found = Vec::new();
-    match explode(&values[index], path, &mut found) {
-        Ok(()) => Ok(found),
-        Err(other) => Err(Reject::new(
+    if let Err(other) = explode(rows.row(row.index), path, &mut found) {
+        return Err(Reject::new(
             "not_an_array",
             entity.entity.as_str(),
             "`each` names something that is no array",
-            json_text(other).as_deref(),
-        )),
+            other.text().as_deref(),
+        ));
     }
+    let mut found = found.into_iter().enumerate();
+    found.try_for_each(|(ordinal, element)| make(ordinal, Some(element)))
 }
 
 /// Follows a path to an array, through every element of the arrays on its way; fails with what is no array.
-fn explode<'a>(
-    value: &'a Value,
-    path: &[Step],
-    found: &mut Vec<Option<&'a Value>>,
-) -> Result<(), &'a Value> {
-    let inner = match (path.first(), value) {
-        (_, Value::Null) => return Ok(()),
-        (None, Value::Array(items)) => {
-            found.extend(items.iter().map(Some));
+fn explode<'a>(value: Json<'a>, path: &[Step], found: &mut Vec<Json<'a>>) -> Result<(), Json<'a>> {
+    let inner = match path.first() {
+        _ if value.is_null() => return Ok(()),
+        None if value.is_array() => {
+            found.extend(value.items());
             return Ok(());
         }
-        (None, other) => return Err(other),
-        (Some(Step::Key(_)), Value::Array(items)) => {
-            return items.iter().try_for_each(|item| explode(item, path, found));
+        None => return Err(value),
+        Some(Step::Key(_)) if value.is_array() => {
+            return value
+                .items()
+                .try_for_each(|item| explode(item, path, found));
         }
-        (Some(Step::Key(key)), _) => value.get(key.as_str()),
-        (Some(Step::Index(at)), _) => value.get(*at),
+        Some(Step::Key(key)) => value.get(key),
+        Some(Step::Index(at)) => value.element(*at),
     };
     inner.map_or(Ok(()), |inner| explode(inner, &path[1..], found))
 }
@@ -563,11 +552,11 @@ fn conventions(spec: &SourceSpec, stream: &Stream) -> Result<Conventions, (Strin
         )
     })?;
     let day_ends = match &stream.day_ends_at {
-        None => Some(jiff::Span::new()),
+        None => Some(0),
         Some(text) => text.split_once(':').and_then(|(hours, minutes)| {
             let hours: i64 = hours.parse().ok().filter(|h| (0..24).contains(h))?;
             let minutes: i64 = minutes.parse().ok().filter(|m| (0..60).contains(m))?;
-            Some(jiff::Span::new().hours(hours).minutes(minutes))
+            Some(hours * 3600 + minutes * 60)
         }),
     };
     let day_ends = day_ends.ok_or_else(|| {

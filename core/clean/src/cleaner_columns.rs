@@ -8,22 +8,22 @@ use arrow::array::{
 };
 use arrow::datatypes::DataType;
 use musubi_api::entity::{Entity, Kind};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::mapping::{Cell, CompiledEntity, Slot};
 use crate::problem::Problem;
-use crate::raw::Locator;
+use crate::record_id::RecordId;
 use crate::schema::{PRECISION, SCALE, clean_schema};
 
 /// The system columns of one row.
-pub(crate) struct System<'a> {
-    pub(crate) record_id: String,
-    pub(crate) locator: &'a Locator,
+#[derive(Clone, Copy)]
+pub(crate) struct System {
+    pub(crate) record_id: RecordId,
     pub(crate) row: u64,
     pub(crate) ordinal: i32,
     pub(crate) version: Option<i64>,
     pub(crate) deleted: bool,
-    pub(crate) customer: Option<String>,
+    pub(crate) customer: Option<RecordId>,
 }
 
 pub(crate) struct Columns {
@@ -38,6 +38,8 @@ pub(crate) struct Columns {
     customers: StringBuilder,
     fields: Vec<FieldColumn>,
     length: usize,
+    /// What a row says, put together.
+    said: Vec<u8>,
 }
 
 /// A field's column, made when the first value arrives: most mappings leave most fields empty.
@@ -80,6 +82,7 @@ impl Columns {
             customers: StringBuilder::new(),
             fields,
             length: 0,
+            said: Vec::new(),
         }
     }
 
@@ -87,24 +90,31 @@ impl Columns {
         self.entity
     }
 
+    pub(crate) const fn len(&self) -> usize {
+        self.length
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    pub(crate) fn push(&mut self, system: &System<'_>, slots: Vec<Slot>) {
-        self.contents.append_value(content(system, &slots));
-        self.record_ids.append_value(&system.record_id);
-        self.locators.append_value(system.locator.to_string());
+    /// Adds a row; `locator` in its text form.
+    pub(crate) fn push(&mut self, system: &System, locator: &str, slots: &[Slot<'_>]) {
+        self.contents
+            .append_value(content(system, slots, &mut self.said));
+        self.record_ids.append_value(system.record_id.as_str());
+        self.locators.append_value(locator);
         self.rows
             .append_value(i64::try_from(system.row).unwrap_or(i64::MAX));
         self.ordinals.append_value(system.ordinal);
         self.versions.append_option(system.version);
         self.deleted.append_value(system.deleted);
         if self.entity.has_customer() {
-            self.customers.append_option(system.customer.as_deref());
+            let customer = system.customer.as_ref().map(RecordId::as_str);
+            self.customers.append_option(customer);
         }
         for (column, slot) in self.fields.iter_mut().zip(slots) {
-            column.push(slot, self.length);
+            column.push(*slot, self.length);
         }
         self.length += 1;
     }
@@ -147,30 +157,32 @@ impl Columns {
 }
 
 /// A hash of what a row says, whatever file it stands in: equal for a row that was sent again unchanged.
-fn content(system: &System<'_>, slots: &[Slot]) -> i64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(&[u8::from(system.deleted)]);
-    hasher.update(system.customer.as_deref().unwrap_or("").as_bytes());
+fn content(system: &System, slots: &[Slot<'_>], said: &mut Vec<u8>) -> i64 {
+    said.clear();
+    said.push(u8::from(system.deleted));
+    if let Some(customer) = &system.customer {
+        said.extend_from_slice(customer.as_str().as_bytes());
+    }
     for (at, slot) in slots.iter().enumerate() {
         if slot.value == Cell::Null && slot.raw.is_none() {
             continue;
         }
-        hasher.update(&[0xff, u8::try_from(at).unwrap_or(u8::MAX)]);
-        match &slot.value {
+        said.extend_from_slice(&[0xff, u8::try_from(at).unwrap_or(u8::MAX)]);
+        match slot.value {
             Cell::Null => {}
-            Cell::Text(text) => hasher.update(text.as_bytes()),
-            Cell::Int(number) => hasher.update(&number.to_le_bytes()),
-            Cell::Decimal(number) => hasher.update(&number.to_le_bytes()),
-            Cell::Flag(flag) => hasher.update(&[u8::from(*flag)]),
+            Cell::Text(text) => said.extend_from_slice(text.as_bytes()),
+            Cell::Int(number) => said.extend_from_slice(&number.to_le_bytes()),
+            Cell::Decimal(units) => said.extend_from_slice(&i128::from(units).to_le_bytes()),
+            Cell::Flag(flag) => said.push(u8::from(flag)),
         }
-        hasher.update(&[0xfe]);
-        hasher.update(slot.raw.as_deref().unwrap_or("").as_bytes());
+        said.push(0xfe);
+        said.extend_from_slice(slot.raw.unwrap_or_default().as_bytes());
     }
-    hasher.digest().cast_signed()
+    xxh3_64(said).cast_signed()
 }
 
 impl FieldColumn {
-    fn push(&mut self, slot: Slot, before: usize) {
+    fn push(&mut self, slot: Slot<'_>, before: usize) {
         if slot.value != Cell::Null || self.values.is_some() {
             let kind = self.kind;
             self.values
@@ -237,7 +249,7 @@ impl Values {
         values
     }
 
-    fn push(&mut self, cell: Cell) {
+    fn push(&mut self, cell: Cell<'_>) {
         match (self, cell) {
             (Self::Text(b), Cell::Text(text)) => b.append_value(text),
             (Self::Text(b), _) => b.append_null(),
@@ -245,7 +257,7 @@ impl Values {
             (Self::Date(b), _) => b.append_null(),
             (Self::Micros(b), Cell::Int(micros)) => b.append_value(micros),
             (Self::Micros(b), _) => b.append_null(),
-            (Self::Decimal(b), Cell::Decimal(units)) => b.append_value(units),
+            (Self::Decimal(b), Cell::Decimal(units)) => b.append_value(units.into()),
             (Self::Decimal(b), _) => b.append_null(),
             (Self::Integer(b), Cell::Int(number)) => b.append_value(number),
             (Self::Integer(b), _) => b.append_null(),

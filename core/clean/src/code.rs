@@ -1,5 +1,7 @@
 //! Codes of stores, products, campaigns and coupons.
 
+use std::borrow::Cow;
+
 use crate::text;
 
 /// Version of this normaliser; raised when any result changes.
@@ -7,10 +9,14 @@ pub const VERSION: u32 = 1;
 
 /// Upper case, NFKC, every dash a hyphen, no spaces. Leading zeros stay; empty when nothing was given.
 #[must_use]
-pub fn fold(value: &str) -> String {
+pub fn fold(value: &str) -> Cow<'_, str> {
     let folded = text::fold(value);
     if text::is_blank(&folded) {
-        return String::new();
+        return Cow::Borrowed("");
+    }
+    let settled = |b: u8| b.is_ascii_graphic() && !b.is_ascii_lowercase();
+    if folded.bytes().all(settled) {
+        return folded;
     }
     let mut out = String::with_capacity(folded.len());
     let mut before = ' ';
@@ -23,5 +29,5 @@ pub fn fold(value: &str) -> String {
         before = if dash { '-' } else { c };
         out.extend(before.to_uppercase());
     }
-    out
+    Cow::Owned(out)
 }

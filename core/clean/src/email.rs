@@ -71,6 +71,9 @@ pub fn provider_folded(address: &str) -> String {
 }
 
 fn bare(folded: &str) -> String {
+    if folded.bytes().all(|b| is_plain(b) || b == b'@') {
+        return folded.to_ascii_lowercase();
+    }
     let lower = folded.to_lowercase();
     let inner = match (lower.rfind('<'), lower.rfind('>')) {
         (Some(open), Some(close)) if open < close => &lower[open + 1..close],
@@ -87,6 +90,11 @@ fn bare(folded: &str) -> String {
         .collect()
 }
 
+/// What nearly every mailbox and host is written with.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+')
+}
+
 fn is_deliverable(address: &str) -> bool {
     let Some((local, domain)) = address.rsplit_once('@') else {
         return false;
@@ -95,5 +103,23 @@ fn is_deliverable(address: &str) -> bool {
     top_level.chars().count() >= 2
         && !top_level.bytes().all(|b| b.is_ascii_digit())
         && !PLACEHOLDERS.contains(&local)
-        && EmailAddress::is_valid(address)
+        && (is_simple(local, domain) || EmailAddress::is_valid(address))
+}
+
+/// Whether an address is so plain that the standard's grammar need not be asked.
+fn is_simple(local: &str, domain: &str) -> bool {
+    let host = |label: &str| {
+        let (first, last) = (label.bytes().next(), label.bytes().next_back());
+        let ends = [first, last].map(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()));
+        ends == [true, true]
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    local.len() <= 64
+        && domain.len() <= 254
+        && local.bytes().all(is_plain)
+        && local.split('.').all(|atom| !atom.is_empty())
+        && domain.split('.').all(host)
 }

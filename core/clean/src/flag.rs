@@ -115,7 +115,7 @@ const NO: &[&str] = &[
 /// A flag; an empty cell says nothing, an unknown word is invalid. `なし` and `無` mean no.
 #[must_use]
 pub fn parse(value: &str) -> Normalised<bool> {
-    let folded = text::fold(value).to_lowercase();
+    let folded = text::lowercase(text::fold(value));
     let word = folded.trim_end_matches('.');
     if YES.contains(&word) {
         return Normalised::valid(true);
@@ -128,7 +128,7 @@ pub fn parse(value: &str) -> Normalised<bool> {
         Ok(0.0) => return Normalised::valid(false),
         _ => {}
     }
-    if text::is_blank(text::fold(value).as_str()) {
+    if text::is_blank(&text::fold(value)) {
         return Normalised::absent();
     }
     Normalised::meaningless()

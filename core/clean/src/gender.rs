@@ -35,7 +35,7 @@ impl Gender {
 /// Systems that count otherwise map their codes first.
 #[must_use]
 pub fn parse(value: &str) -> Normalised<Gender> {
-    let folded = text::fold(value).to_lowercase();
+    let folded = text::lowercase(text::fold(value));
     let gender = match folded.trim_end_matches('.') {
         "男" | "男性" | "男子" | "おとこ" | "オトコ" | "m" | "male" | "man" | "mr" | "1" | "01"
         | "♂" | "boy" => Gender::Male,

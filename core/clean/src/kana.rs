@@ -13,7 +13,7 @@ pub fn normalise(value: &str) -> Normalised<String> {
     let Some(folded) = text::present(value) else {
         return Normalised::absent();
     };
-    let reading = katakana(&folded);
+    let reading = of_folded(&folded);
     let valid = reading
         .chars()
         .all(|c| is_katakana(c) || matches!(c, ' ' | '・'));
@@ -23,19 +23,27 @@ pub fn normalise(value: &str) -> Normalised<String> {
 /// NFKC with hiragana turned into katakana, and a dash after kana into the long vowel mark.
 #[must_use]
 pub fn katakana(value: &str) -> String {
-    let mut kana: String = text::fold(value).chars().map(to_katakana).collect();
-    if kana.contains(['\u{3099}', '\u{309a}']) {
-        // hiragana without a voiced form of its own has one in katakana (ヷ)
-        kana = text::fold(&kana);
+    of_folded(&text::fold(value))
+}
+
+fn of_folded(folded: &str) -> String {
+    if !folded.contains(['\u{3099}', '\u{309a}']) {
+        return lengthened(folded.chars().map(to_katakana), folded.len());
     }
+    // hiragana without a voiced form of its own has one in katakana (ヷ)
+    let kana: String = folded.chars().map(to_katakana).collect();
+    lengthened(text::fold(&kana).chars(), kana.len())
+}
+
+fn lengthened(kana: impl Iterator<Item = char>, bytes: usize) -> String {
+    let mut out = String::with_capacity(bytes);
     let mut before = ' ';
-    kana.chars()
-        .map(|c| {
-            let lengthens = is_katakana(before) && (text::is_dash(c) || matches!(c, '~' | '〜'));
-            before = if lengthens { 'ー' } else { c };
-            before
-        })
-        .collect()
+    for c in kana {
+        let lengthens = is_katakana(before) && (text::is_dash(c) || matches!(c, '~' | '〜'));
+        before = if lengthens { 'ー' } else { c };
+        out.push(before);
+    }
+    out
 }
 
 fn to_katakana(c: char) -> char {

@@ -6,17 +6,20 @@ use std::{
 };
 
 use arrow::array::{Array, RecordBatch, StringArray};
+use hashbrown::HashSet;
 use musubi_api::source::Stream;
 use sha2::{Digest, Sha256};
 
-use crate::mapping_row::{json_text, steps, walk};
+use crate::json::Json;
+use crate::mapping_row::{steps, walk};
 use crate::raw::{RawBatch, RawRows};
 
 /// The look-ups of one stream, in their order.
 #[derive(Clone, Debug, Default)]
 pub struct Lookups {
     tables: Arc<Vec<Table>>,
-    asked: Arc<Mutex<BTreeSet<Asked>>>,
+    /// For each look-up the keys that were looked up.
+    asked: Arc<Mutex<Vec<HashSet<Box<str>>>>>,
 }
 
 /// A key that was looked up: in which look-up of the stream, and the key.
@@ -68,8 +71,15 @@ impl Lookups {
     /// Every key that was looked up, found or not, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
-        let asked = self.asked.lock();
-        asked.map_or_else(|_| Vec::new(), |asked| asked.iter().cloned().collect())
+        let Ok(asked) = self.asked.lock() else {
+            return Vec::new();
+        };
+        let keys = (0..).zip(asked.iter());
+        let mut all: Vec<Asked> = keys
+            .flat_map(|(lookup, keys)| keys.iter().map(move |key| (lookup, key.clone())))
+            .collect();
+        all.sort_unstable();
+        all
     }
 
     /// SHA-256 (hex) of what is found for some keys.
@@ -117,8 +127,11 @@ impl Lookups {
 
     pub(crate) fn find(&self, lookup: usize, key: &str) -> Option<u32> {
         let (table, key) = (self.tables.get(lookup)?, key.trim());
-        if let (Ok(mut asked), Ok(lookup)) = (self.asked.lock(), u32::try_from(lookup)) {
-            asked.insert((lookup, key.into()));
+        if let Ok(mut asked) = self.asked.lock() {
+            asked.resize_with(self.tables.len(), HashSet::new);
+            if !asked[lookup].contains(key) {
+                asked[lookup].insert(key.into());
+            }
         }
         table.rows.get(key).copied()
     }
@@ -152,13 +165,13 @@ impl Table {
             RawRows::Json(rows) => {
                 let key = steps(&self.key);
                 let paths: Vec<_> = self.columns.iter().map(|c| steps(c)).collect();
-                for row in rows {
-                    let Some(key) = walk(row, &key).and_then(json_text) else {
+                for row in rows.iter() {
+                    let Some(key) = walk(row, &key).and_then(Json::text) else {
                         continue;
                     };
                     let cells: Vec<_> = paths
                         .iter()
-                        .map(|p| walk(row, p).and_then(json_text).map(|t| t.as_ref().into()))
+                        .map(|p| walk(row, p).and_then(Json::text).map(|t| t.as_ref().into()))
                         .collect();
                     self.insert(key.trim(), cells);
                 }

@@ -12,11 +12,10 @@ pub fn normalise(value: &str) -> Normalised<String> {
     let Some(folded) = text::present(value) else {
         return Normalised::absent();
     };
-    let number: String = folded
-        .chars()
-        .filter(|c| !(text::is_dash(*c) || *c == ' '))
-        .flat_map(char::to_uppercase)
-        .collect();
+    let mut number = String::with_capacity(folded.len());
+    for c in folded.chars().filter(|c| !(text::is_dash(*c) || *c == ' ')) {
+        number.extend(c.to_uppercase());
+    }
     let first = number.chars().next();
     let repeated = number.chars().all(|c| Some(c) == first);
     let valid = number.len() >= 4

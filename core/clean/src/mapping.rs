@@ -1,18 +1,22 @@
 //! The mapping of a stream, compiled: from a raw row to the cells of entities.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use bumpalo::collections::String as ArenaString;
 use jiff::civil::Date;
-use musubi_api::entity::{Entity, Field};
+use musubi_api::entity::{Entity, Field, Kind};
 use musubi_api::expr::Expr;
 use musubi_api::source::{Condition, EntityMapping, FieldMapping, SourceSpec, Split, Stream};
 
 use crate::compute::{self, Failure};
+use rust_decimal::Decimal;
+
 use crate::lookup::Lookups;
-use crate::mapping_row::{Id, References, Row, Step, steps};
+use crate::mapping_row::{Id, References, Row, Step, is_blank, steps};
+use crate::moments::{MomentId, Moments};
 use crate::money;
 use crate::problem::Reject;
+use crate::record_id::{self, RecordId};
 
 /// Every column, path and look-up column that a stream's contract, look-ups and mappings read, as written.
 #[must_use]
@@ -64,25 +68,42 @@ pub(crate) fn days(date: Date) -> i64 {
     i64::from((date - epoch).get_days())
 }
 
-/// A cell of an entity's row.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Cell {
+/// A cell of an entity's row; its text lives as long as the batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Cell<'a> {
     #[default]
     Null,
-    Text(String),
+    Text(&'a str),
     /// Days, microseconds or a whole number.
     Int(i64),
-    /// Ten-thousandths.
-    Decimal(i128),
+    /// Ten-thousandths; eighteen digits at most.
+    Decimal(i64),
     Flag(bool),
 }
 
 /// A cell with its companions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Slot {
-    pub(crate) value: Cell,
-    pub(crate) raw: Option<String>,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Slot<'a> {
+    pub(crate) value: Cell<'a>,
+    pub(crate) raw: Option<&'a str>,
     pub(crate) valid: Option<bool>,
+}
+
+/// What a field is made from.
+#[derive(Clone, Copy)]
+pub(crate) enum Given<'a> {
+    Text(&'a str),
+    /// The result of a computation.
+    Number(Decimal),
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn text(self, row: &Row<'a>) -> &'a str {
+        match self {
+            Self::Text(text) => text,
+            Self::Number(number) => row.arena.alloc_str(&number.to_string()),
+        }
+    }
 }
 
 enum Origin {
@@ -104,8 +125,29 @@ pub(crate) struct CompiledField {
     map: BTreeMap<String, String>,
     split: Option<Split>,
     pub(crate) format: Option<String>,
+    /// How its dates or times are read.
+    pub(crate) moment: Option<MomentId>,
     default: Option<String>,
     pub(crate) rounding: musubi_api::source::Rounding,
+}
+
+/// The columns of a key, and what is hashed before them.
+struct Key {
+    prefix: Vec<u8>,
+    columns: Vec<Id>,
+}
+
+impl Key {
+    /// The id, or the first column that is empty. `buffer` is written over.
+    fn id<'a>(&self, row: &Row<'a>, buffer: &mut Vec<u8>) -> Result<RecordId, &'a str> {
+        buffer.clear();
+        buffer.extend_from_slice(&self.prefix);
+        for id in &self.columns {
+            let part = row.get(*id).ok_or_else(|| row.references.text(*id))?;
+            record_id::push(buffer, part.trim());
+        }
+        Ok(RecordId::of(buffer))
+    }
 }
 
 struct When {
@@ -119,8 +161,8 @@ pub(crate) struct CompiledEntity {
     pub(crate) record: Option<String>,
     pub(crate) each: Option<Vec<Step>>,
     when: Option<When>,
-    key: Vec<Id>,
-    customer: Option<(String, Vec<Id>)>,
+    key: Key,
+    customer: Option<Key>,
     pub(crate) fields: Vec<CompiledField>,
     /// Position in `fields` of each field of the entity.
     pub(crate) mapped: Vec<Option<usize>>,
@@ -128,6 +170,70 @@ pub(crate) struct CompiledEntity {
     pub(crate) places: u32,
     /// For an order's lines: the instant of the order, from which their day is derived.
     pub(crate) order_instant: Option<CompiledField>,
+    /// Position in `fields` of the country.
+    pub(crate) country: Option<usize>,
+    pub(crate) positions: Positions,
+}
+
+/// Where the fields of an entity stand from which others are derived, or into which they are.
+pub(crate) struct Positions {
+    pub(crate) name: Option<usize>,
+    pub(crate) family_name: Option<usize>,
+    pub(crate) given_name: Option<usize>,
+    pub(crate) name_kana: Option<usize>,
+    pub(crate) family_kana: Option<usize>,
+    pub(crate) given_kana: Option<usize>,
+    pub(crate) address: Option<usize>,
+    pub(crate) country: Option<usize>,
+    /// Postal code, prefecture, city, town, block, building.
+    pub(crate) address_parts: [Option<usize>; 6],
+    pub(crate) business_date: Option<usize>,
+    /// The instant from which the business date follows.
+    pub(crate) instant: Option<usize>,
+}
+
+impl Positions {
+    fn of(entity: Entity) -> Self {
+        let at = |name: &str| entity.fields().iter().position(|f| f.name == name);
+        Self {
+            name: at("name"),
+            family_name: at("family_name"),
+            given_name: at("given_name"),
+            name_kana: at("name_kana"),
+            family_kana: at("family_kana"),
+            given_kana: at("given_kana"),
+            address: at("address"),
+            country: at("country"),
+            address_parts: [
+                "postal_code",
+                "prefecture",
+                "city",
+                "town",
+                "block",
+                "building",
+            ]
+            .map(at),
+            business_date: at("business_date"),
+            instant: entity.instant().and_then(at),
+        }
+    }
+}
+
+/// What is compiled along with mappings and contract.
+pub(crate) struct Bindings<'b> {
+    pub(crate) references: &'b mut References,
+    pub(crate) lookups: &'b Lookups,
+    pub(crate) moments: &'b mut Moments,
+}
+
+impl Bindings<'_> {
+    pub(crate) fn column(&mut self, name: &str) -> Id {
+        self.references.add(name, self.lookups)
+    }
+
+    fn columns(&mut self, names: &[String]) -> Vec<Id> {
+        names.iter().map(|name| self.column(name)).collect()
+    }
 }
 
 /// Where a fault of the resource is, and what it is.
@@ -135,11 +241,11 @@ pub(crate) type Fault = (String, String);
 
 impl CompiledEntity {
     pub(crate) fn new(
+        source: &str,
         spec: &SourceSpec,
         stream: &Stream,
         mapping: &EntityMapping,
-        references: &mut References,
-        lookups: &Lookups,
+        bindings: &mut Bindings<'_>,
     ) -> Result<Self, Fault> {
         let entity = mapping.entity;
         let mut fields = Vec::new();
@@ -153,12 +259,7 @@ impl CompiledEntity {
                 )
             })?;
             mapped[at] = Some(fields.len());
-            fields.push(CompiledField::new(
-                &entity.fields()[at],
-                field,
-                references,
-                lookups,
-            )?);
+            fields.push(CompiledField::new(&entity.fields()[at], field, bindings)?);
         }
         if mapping.key.is_empty() {
             return Err((
@@ -166,21 +267,22 @@ impl CompiledEntity {
                 "names no column: say which columns are the primary key".into(),
             ));
         }
-        let mut ids = |names: &[String]| {
-            names
-                .iter()
-                .map(|n| references.add(n, lookups))
-                .collect::<Vec<_>>()
+        let key = Key {
+            prefix: record_id::prefix(source, &stream.name, entity),
+            columns: bindings.columns(&mapping.key),
         };
-        let key = ids(&mapping.key);
         let customer = mapping.customer.as_ref().map(|c| {
-            let name = c.stream.clone().unwrap_or_else(|| stream.name.clone());
-            (name, ids(&c.key))
+            let stream = c.stream.as_ref().unwrap_or(&stream.name);
+            Key {
+                prefix: record_id::prefix(source, stream, Entity::Customer),
+                columns: bindings.columns(&c.key),
+            }
         });
         let when = mapping.when.clone().map(|condition| When {
-            column: references.add(&condition.column, lookups),
+            column: bindings.column(&condition.column),
             condition,
         });
+        let country = fields.iter().position(|f| f.field.name == "country");
         Ok(Self {
             entity,
             record: mapping.record.clone(),
@@ -191,14 +293,15 @@ impl CompiledEntity {
             fields,
             mapped,
             places: money::places(&currency(spec, stream)),
-            order_instant: order_instant(stream, mapping, references, lookups)?,
+            order_instant: order_instant(stream, mapping, bindings)?,
+            country,
+            positions: Positions::of(entity),
         })
     }
 
     pub(crate) fn holds(&self, row: &Row<'_>) -> bool {
         let Some(when) = &self.when else { return true };
-        let value = row.get(when.column);
-        let value = value.as_deref().map(str::trim);
+        let value = row.get(when.column).map(str::trim);
         let condition = &when.condition;
         let among = |list: &[String]| value.is_some_and(|v| list.iter().any(|x| x == v));
         (condition.is.is_empty() || among(&condition.is))
@@ -206,25 +309,14 @@ impl CompiledEntity {
             && condition.present.is_none_or(|p| p == value.is_some())
     }
 
-    /// The key's parts, or the name of the first that is empty.
-    pub(crate) fn key<'a>(&self, row: &Row<'a>) -> Result<Vec<Cow<'a, str>>, String> {
-        self.key
-            .iter()
-            .map(|id| {
-                row.get(*id)
-                    .ok_or_else(|| row.references.text(*id).to_owned())
-            })
-            .collect()
+    /// The row's id, or the first column of its key that is empty. `buffer` is written over.
+    pub(crate) fn id<'a>(&self, row: &Row<'a>, buffer: &mut Vec<u8>) -> Result<RecordId, &'a str> {
+        self.key.id(row, buffer)
     }
 
-    /// Stream and key of the customer that the row points to.
-    pub(crate) fn customer<'a>(&self, row: &Row<'a>) -> Option<(&str, Vec<Cow<'a, str>>)> {
-        let (stream, ids) = self.customer.as_ref()?;
-        let key = ids
-            .iter()
-            .map(|id| row.get(*id))
-            .collect::<Option<Vec<_>>>()?;
-        Some((stream, key))
+    /// Id of the customer that the row points to.
+    pub(crate) fn customer(&self, row: &Row<'_>, buffer: &mut Vec<u8>) -> Option<RecordId> {
+        self.customer.as_ref()?.id(row, buffer).ok()
     }
 }
 
@@ -249,8 +341,7 @@ fn currency(spec: &SourceSpec, stream: &Stream) -> String {
 fn order_instant(
     stream: &Stream,
     mapping: &EntityMapping,
-    references: &mut References,
-    lookups: &Lookups,
+    bindings: &mut Bindings<'_>,
 ) -> Result<Option<CompiledField>, Fault> {
     if mapping.entity != Entity::OrderLine || mapping.fields.contains_key("business_date") {
         return Ok(None);
@@ -262,7 +353,7 @@ fn order_instant(
     let Some(order) = order else { return Ok(None) };
     for name in ["business_date", "ordered_at"] {
         if let (Some(field), Some(known)) = (order.fields.get(name), Entity::Order.field(name)) {
-            return CompiledField::new(known, field, references, lookups).map(Some);
+            return CompiledField::new(known, field, bindings).map(Some);
         }
     }
     Ok(None)
@@ -272,8 +363,7 @@ impl CompiledField {
     fn new(
         field: &'static Field,
         mapping: &FieldMapping,
-        references: &mut References,
-        lookups: &Lookups,
+        bindings: &mut Bindings<'_>,
     ) -> Result<Self, Fault> {
         let fault = |message: String| (format!("fields.{}", field.name), message);
         let from = match (
@@ -282,14 +372,10 @@ impl CompiledField {
             &mapping.concat,
             &mapping.compute,
         ) {
-            (Some(column), None, None, None) => Origin::Column(references.add(column, lookups)),
+            (Some(column), None, None, None) => Origin::Column(bindings.column(column)),
             (None, Some(text), None, None) => Origin::Constant(text.clone()),
             (None, None, Some(concat), None) => Origin::Concat {
-                columns: concat
-                    .columns
-                    .iter()
-                    .map(|c| references.add(c, lookups))
-                    .collect(),
+                columns: bindings.columns(&concat.columns),
                 separator: concat.separator.clone(),
             },
             (None, None, None, Some(text)) => {
@@ -297,7 +383,7 @@ impl CompiledField {
                 let columns = expr
                     .columns()
                     .into_iter()
-                    .map(|c| (c.to_owned(), references.add(c, lookups)))
+                    .map(|c| (c.to_owned(), bindings.column(c)))
                     .collect();
                 Origin::Compute { expr, columns }
             }
@@ -323,52 +409,60 @@ impl CompiledField {
             map: mapping.map.clone(),
             split: mapping.split.clone(),
             format: mapping.format.clone(),
+            moment: match field.kind {
+                Kind::Timestamp => Some(bindings.moments.timestamp(mapping.format.as_deref())),
+                Kind::Date => Some(bindings.moments.date(mapping.format.as_deref())),
+                _ => None,
+            },
             default: mapping.default.clone(),
             rounding: mapping.rounding,
         })
     }
 
-    /// The text that the field is made from, before its kind is looked at.
-    pub(crate) fn text<'a>(&'a self, row: &Row<'a>) -> Result<Option<Cow<'a, str>>, Reject> {
+    /// What the field is made from, before its kind is looked at.
+    pub(crate) fn given<'a>(&'a self, row: &Row<'a>) -> Result<Option<Given<'a>>, Reject> {
         let mut value = match &self.from {
             Origin::Column(id) => row.get(*id),
-            Origin::Constant(text) => Some(Cow::Borrowed(text.as_str())),
+            Origin::Constant(text) => Some(text.as_str()),
             Origin::Concat { columns, separator } => concat(row, columns, separator),
-            Origin::Compute { expr, columns } => self.compute(row, expr, columns)?,
+            Origin::Compute { expr, columns } => {
+                let number = self.compute(row, expr, columns)?.map(Given::Number);
+                if number.is_some() && self.map.is_empty() && self.split.is_none() {
+                    return Ok(number);
+                }
+                number.map(|number| number.text(row))
+            }
         };
         if !self.map.is_empty()
-            && let Some(text) = &value
-            && let Some(replaced) = self
-                .map
-                .get(text.as_ref())
-                .or_else(|| self.map.get(text.trim()))
+            && let Some(text) = value
+            && let Some(replaced) = self.map.get(text).or_else(|| self.map.get(text.trim()))
         {
-            value = Some(Cow::Borrowed(replaced));
+            value = Some(replaced.as_str());
         }
         if let Some(split) = &self.split {
-            value = value.and_then(|text| part(&text, split)).map(Cow::Owned);
+            value = value.and_then(|text| part(text, split));
         }
-        let value = value.filter(|text| !text.trim().is_empty());
-        Ok(value.or_else(|| self.default.as_deref().map(Cow::Borrowed)))
+        let value = value.filter(|text| !is_blank(text));
+        Ok(value.or(self.default.as_deref()).map(Given::Text))
     }
 
-    fn compute<'a>(
+    fn compute(
         &self,
-        row: &Row<'a>,
+        row: &Row<'_>,
         expr: &Expr,
         columns: &[(String, Id)],
-    ) -> Result<Option<Cow<'a, str>>, Reject> {
+    ) -> Result<Option<Decimal>, Reject> {
         let read = |name: &str| {
             let (_, id) = columns.iter().find(|(n, _)| n == name)?;
             row.get(*id)
         };
         match compute::evaluate(expr, &read) {
-            Ok(number) => Ok(number.map(|n| Cow::Owned(n.to_string()))),
+            Ok(number) => Ok(number),
             Err(Failure::NotANumber(column)) => Err(Reject::new(
                 "invalid_decimal",
                 self.field.name,
                 format!("computed from column {column}, which is no number"),
-                read(&column).as_deref(),
+                read(&column),
             )),
             Err(Failure::Overflow) => Err(Reject::new(
                 "invalid_decimal",
@@ -380,22 +474,27 @@ impl CompiledField {
     }
 }
 
-fn concat<'a>(row: &Row<'a>, columns: &[Id], separator: &str) -> Option<Cow<'a, str>> {
-    let parts: Vec<Cow<'a, str>> = columns.iter().filter_map(|id| row.get(*id)).collect();
-    if parts.is_empty() {
-        return None;
+fn concat<'a>(row: &Row<'a>, columns: &[Id], separator: &str) -> Option<&'a str> {
+    let mut parts = columns.iter().filter_map(|id| row.get(*id)).map(str::trim);
+    let first = parts.next()?;
+    let Some(second) = parts.next() else {
+        return Some(first);
+    };
+    let mut joined = ArenaString::from_str_in(first, row.arena);
+    for part in std::iter::once(second).chain(parts) {
+        joined.push_str(separator);
+        joined.push_str(part);
     }
-    let trimmed: Vec<&str> = parts.iter().map(|p| p.trim()).collect();
-    Some(Cow::Owned(trimmed.join(separator)))
+    Some(joined.into_bump_str())
 }
 
-fn part(text: &str, split: &Split) -> Option<String> {
-    let parts: Vec<&str> = text.split(split.by.as_str()).collect();
+fn part<'a>(text: &'a str, split: &Split) -> Option<&'a str> {
     let wanted = usize::try_from(split.part.unsigned_abs()).ok()?;
+    let parts = || text.split(split.by.as_str());
     let at = if split.part > 0 {
         wanted.checked_sub(1)?
     } else {
-        parts.len().checked_sub(wanted)?
+        parts().count().checked_sub(wanted)?
     };
-    parts.get(at).map(|p| p.trim().to_owned())
+    parts().nth(at).map(str::trim)
 }

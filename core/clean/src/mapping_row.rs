@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use arrow::array::{Array, RecordBatch, StringArray};
+use bumpalo::Bump;
 use musubi_api::source::{FILE_DATE, FILE_PATH};
 use serde_json::Value;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::json::{Json, JsonRows};
 use crate::lookup::Lookups;
 use crate::raw::{RawRows, SourceFile};
 
@@ -114,22 +117,21 @@ pub(crate) fn steps(path: &str) -> Vec<Step> {
 }
 
 /// Follows a path.
-pub(crate) fn walk<'a>(mut value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
+pub(crate) fn walk<'a>(mut value: Json<'a>, steps: &[Step]) -> Option<Json<'a>> {
     for step in steps {
         value = match step {
-            Step::Key(key) => value.get(key.as_str())?,
-            Step::Index(index) => value.get(*index)?,
+            Step::Key(key) => value.get(key)?,
+            Step::Index(index) => value.element(*index)?,
         };
     }
     Some(value)
 }
 
-/// The text of a JSON value; nothing for null.
-pub(crate) fn json_text(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        other => Some(Cow::Owned(other.to_string())),
+/// A text that lives as long as the batch: as it stands there, or put beside it.
+pub(crate) fn keep<'a>(arena: &'a Bump, text: Cow<'a, str>) -> &'a str {
+    match text {
+        Cow::Borrowed(text) => text,
+        Cow::Owned(text) => arena.alloc_str(&text),
     }
 }
 
@@ -137,9 +139,12 @@ pub(crate) fn json_text(value: &Value) -> Option<Cow<'_, str>> {
 pub(crate) enum Rows<'a> {
     Flat {
         batch: &'a RecordBatch,
+        /// The columns of text, in the batch's order.
+        columns: Vec<Option<&'a StringArray>>,
+        /// The column of each reference.
         bound: Vec<Option<&'a StringArray>>,
     },
-    Json(&'a [Value]),
+    Json(&'a JsonRows),
 }
 
 impl<'a> Rows<'a> {
@@ -147,16 +152,22 @@ impl<'a> Rows<'a> {
         match rows {
             RawRows::Json(rows) => Self::Json(rows),
             RawRows::Columns(batch) => {
+                let columns: Vec<Option<&StringArray>> = batch
+                    .columns()
+                    .iter()
+                    .map(|column| column.as_any().downcast_ref())
+                    .collect();
+                let schema = batch.schema_ref();
                 let bound = references
                     .list
                     .iter()
-                    .map(|r| {
-                        batch
-                            .column_by_name(r.plain())
-                            .and_then(|c| c.as_any().downcast_ref())
-                    })
+                    .map(|r| schema.index_of(r.plain()).ok().and_then(|at| columns[at]))
                     .collect();
-                Self::Flat { batch, bound }
+                Self::Flat {
+                    batch,
+                    columns,
+                    bound,
+                }
             }
         }
     }
@@ -169,35 +180,31 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// A hash of all that stands in a row.
-    pub(crate) fn hash(&self, index: usize, number: u64) -> u64 {
-        let mut hasher = xxhash_rust::xxh3::Xxh3::with_seed(number);
+    /// A hash of all that stands in a row; `buffer` is written over.
+    pub(crate) fn hash(&self, index: usize, number: u64, buffer: &mut Vec<u8>) -> u64 {
         match self {
-            Self::Json(rows) => hasher.update(rows[index].to_string().as_bytes()),
-            Self::Flat { batch, .. } => {
-                for column in batch.columns() {
-                    if let Some(text) = column.as_any().downcast_ref::<StringArray>()
-                        && text.is_valid(index)
-                    {
-                        hasher.update(text.value(index).as_bytes());
+            Self::Json(rows) => rows.hash(index, number),
+            Self::Flat { columns, .. } => {
+                buffer.clear();
+                for column in columns {
+                    if let Some(text) = column.filter(|c| c.is_valid(index)) {
+                        buffer.extend_from_slice(text.value(index).as_bytes());
                     }
-                    hasher.update(&[0x1f]);
+                    buffer.push(0x1f);
                 }
+                xxh3_64_with_seed(buffer, number)
             }
         }
-        hasher.digest()
     }
 
     /// The whole row as a JSON object, for quarantine.
     pub(crate) fn json(&self, index: usize) -> String {
         match self {
-            Self::Json(rows) => rows[index].to_string(),
-            Self::Flat { batch, .. } => {
+            Self::Json(rows) => rows.row(index).to_string(),
+            Self::Flat { batch, columns, .. } => {
                 let mut map = serde_json::Map::new();
-                for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                for (field, column) in batch.schema_ref().fields().iter().zip(columns) {
                     let text = column
-                        .as_any()
-                        .downcast_ref::<StringArray>()
                         .filter(|c| c.is_valid(index))
                         .map_or(Value::Null, |c| Value::from(c.value(index)));
                     map.insert(field.name().clone(), text);
@@ -215,8 +222,10 @@ pub(crate) struct Row<'a> {
     pub(crate) references: &'a References,
     pub(crate) lookups: &'a Lookups,
     pub(crate) origin: &'a SourceFile,
+    /// Where texts stand that are made from those of the batch.
+    pub(crate) arena: &'a Bump,
     pub(crate) index: usize,
-    pub(crate) element: Option<&'a Value>,
+    pub(crate) element: Option<Json<'a>>,
     /// Position of the element, from 1; 1 without an array.
     pub(crate) position: usize,
     /// For each look-up the row that was found.
@@ -227,40 +236,45 @@ pub(crate) struct Row<'a> {
 
 impl<'a> Row<'a> {
     /// The value, when there is one that is not blank.
-    pub(crate) fn get(&self, id: Id) -> Option<Cow<'a, str>> {
+    pub(crate) fn get(&self, id: Id) -> Option<&'a str> {
         if self.blank.contains(&id) {
             return None;
         }
         let reference = &self.references.list[id];
         let text = match &reference.target {
-            Target::Position => Some(Cow::Owned(self.position.to_string())),
-            Target::Path => Some(Cow::Borrowed(self.origin.path.as_str())),
-            Target::Date => self.origin.date.map(|d| Cow::Owned(d.to_string())),
+            Target::Position => Some(&*self.arena.alloc_str(&self.position.to_string())),
+            Target::Path => Some(self.origin.path.as_str()),
+            Target::Date => {
+                let text = |date: jiff::civil::Date| &*self.arena.alloc_str(&date.to_string());
+                self.origin.date.map(text)
+            }
             Target::Found { lookup, column } => self
                 .found
                 .get(*lookup)
                 .copied()
                 .flatten()
-                .and_then(|row| self.lookups.cell(*lookup, row, *column))
-                .map(Cow::Borrowed),
+                .and_then(|row| self.lookups.cell(*lookup, row, *column)),
             Target::Column { path, root } => match self.rows {
                 Rows::Flat { bound, .. } => bound[id]
                     .filter(|c| c.is_valid(self.index))
-                    .map(|c| Cow::Borrowed(c.value(self.index))),
+                    .map(|c| c.value(self.index)),
                 Rows::Json(rows) => {
                     let start = match self.element {
                         Some(element) if !root => element,
-                        _ => &rows[self.index],
+                        _ => rows.row(self.index),
                     };
                     // a key may itself have a dot in its name
                     let whole = (path.len() > 1)
                         .then(|| start.get(reference.plain()))
                         .flatten();
-                    whole.or_else(|| walk(start, path)).and_then(json_text)
+                    let found = whole.or_else(|| walk(start, path));
+                    found
+                        .and_then(Json::text)
+                        .map(|text| keep(self.arena, text))
                 }
             },
         };
-        text.filter(|t| !t.trim().is_empty())
+        text.filter(|text| !is_blank(text))
     }
 
     /// The same row without its element.
@@ -271,4 +285,10 @@ impl<'a> Row<'a> {
             ..self
         }
     }
+}
+
+/// Whether a text is nothing but white space.
+pub(crate) fn is_blank(text: &str) -> bool {
+    let shown = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);
+    !shown && text.trim().is_empty()
 }

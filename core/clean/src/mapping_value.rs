@@ -1,21 +1,18 @@
 //! From the text of a field to its cell, by the field's kind.
 
-use std::collections::HashMap;
-
+use bumpalo::Bump;
+use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 use musubi_api::entity::{Entity, Field, Kind};
 use musubi_api::source::Rounding;
 use rust_decimal::Decimal;
 
-use crate::address::Address;
-use crate::mapping::{Cell, CompiledEntity, CompiledField, Slot, days};
-use crate::mapping_row::Row;
-use crate::name::PersonName;
+use crate::mapping::{Cell, CompiledEntity, CompiledField, Given, Slot};
+use crate::mapping_row::{Row, keep};
+use crate::moments::Clock;
 use crate::normalised::Normalised;
 use crate::problem::Reject;
-use crate::{
-    address, code, date, email, flag, gender, kana, loyalty, money, name, phone, postal, text,
-};
+use crate::{address, code, email, flag, gender, kana, loyalty, money, name, phone, postal, text};
 
 /// What values of a source without further word mean.
 #[derive(Clone)]
@@ -23,83 +20,109 @@ pub(crate) struct Conventions {
     pub(crate) zone: TimeZone,
     /// Lower case.
     pub(crate) country: String,
-    /// How long after midnight the shop's day ends.
-    pub(crate) day_ends: jiff::Span,
+    /// How many seconds after midnight the shop's day ends.
+    pub(crate) day_ends: i64,
 }
 
-/// Values of a batch that were normalised already: shops, streets and families repeat.
-#[derive(Default)]
-pub(crate) struct Memo {
-    texts: HashMap<(u8, String), HashMap<String, Normalised<String>>>,
-    names: HashMap<String, Normalised<PersonName>>,
-    addresses: HashMap<String, HashMap<String, Normalised<Address>>>,
+/// A name and its parts.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    full: &'a str,
+    family: &'a str,
+    given: &'a str,
 }
 
-impl Memo {
-    fn text(&mut self, kind: Kind, value: &str, country: &str) -> Normalised<String> {
-        let of_kind = self
-            .texts
-            .entry((kind as u8, country.to_owned()))
-            .or_default();
-        if let Some(known) = of_kind.get(value) {
-            return known.clone();
+/// Postal code, prefecture, city, town, block, building.
+type Address<'a> = [&'a str; 6];
+
+/// Values of a batch that were normalised already: streets and families repeat. Kinds whose normalising
+/// costs no more than to remember are not kept.
+pub(crate) struct Memo<'a> {
+    arena: &'a Bump,
+    pub(crate) clock: Clock<'a>,
+    names: HashMap<&'a str, Normalised<Name<'a>>>,
+    name_parts: HashMap<&'a str, Normalised<&'a str>>,
+    /// By country and text.
+    addresses: HashMap<(&'a str, &'a str), Normalised<Address<'a>>>,
+}
+
+impl<'a> Memo<'a> {
+    pub(crate) fn new(arena: &'a Bump, clock: Clock<'a>) -> Self {
+        Self {
+            arena,
+            clock,
+            names: HashMap::new(),
+            name_parts: HashMap::new(),
+            addresses: HashMap::new(),
         }
-        let found = match kind {
-            Kind::NamePart => name::part(value),
-            Kind::Kana => kana::normalise(value),
-            Kind::Email => email::normalise(value),
-            Kind::Phone => phone::normalise(value, country),
-            Kind::PostalCode => postal::normalise(value, country),
-            _ => loyalty::normalise(value),
-        };
-        of_kind.insert(value.to_owned(), found.clone());
-        found
     }
 
-    fn name(&mut self, value: &str) -> Normalised<PersonName> {
-        if let Some(known) = self.names.get(value) {
-            return known.clone();
-        }
-        let found = name::split(value);
-        self.names.insert(value.to_owned(), found.clone());
-        found
+    fn name_part(&mut self, value: &'a str) -> Normalised<&'a str> {
+        let arena = self.arena;
+        *self
+            .name_parts
+            .entry(value)
+            .or_insert_with(|| kept(arena, name::part(value)))
     }
 
-    fn address(&mut self, value: &str, country: &str) -> Normalised<Address> {
-        let of_country = self.addresses.entry(country.to_owned()).or_default();
-        if let Some(known) = of_country.get(value) {
-            return known.clone();
-        }
-        let found = address::normalise(value, country);
-        of_country.insert(value.to_owned(), found.clone());
-        found
+    fn name(&mut self, value: &'a str) -> Normalised<Name<'a>> {
+        let arena = self.arena;
+        *self.names.entry(value).or_insert_with(|| {
+            name::split(value).map(|name| Name {
+                full: arena.alloc_str(&name.full),
+                family: arena.alloc_str(name.family.as_deref().unwrap_or_default()),
+                given: arena.alloc_str(name.given.as_deref().unwrap_or_default()),
+            })
+        })
+    }
+
+    fn address(&mut self, value: &'a str, country: &'a str) -> Normalised<Address<'a>> {
+        let arena = self.arena;
+        *self.addresses.entry((country, value)).or_insert_with(|| {
+            address::normalise(value, country).map(|a| {
+                [
+                    a.postal_code,
+                    a.prefecture,
+                    a.city,
+                    a.town,
+                    a.block,
+                    a.building,
+                ]
+                .map(|part| &*arena.alloc_str(&part))
+            })
+        })
     }
 }
 
-/// Fills the slots of one entity row, one slot for each field of the entity.
-pub(crate) fn fill(
-    entity: &CompiledEntity,
-    row: &Row<'_>,
-    conventions: &Conventions,
-    memo: &mut Memo,
+fn kept(arena: &Bump, found: Normalised<String>) -> Normalised<&str> {
+    found.map(|text| &*arena.alloc_str(&text))
+}
+
+/// Fills the slots of one entity row, one slot for each field of the entity; they are empty before.
+pub(crate) fn fill<'a>(
+    entity: &'a CompiledEntity,
+    row: &Row<'a>,
+    conventions: &'a Conventions,
+    memo: &mut Memo<'a>,
+    slots: &mut [Slot<'a>],
     lenient: bool,
-) -> Result<Vec<Slot>, Reject> {
-    let mut slots = vec![Slot::default(); entity.mapped.len()];
+) -> Result<(), Reject> {
     let country = country(entity, row, conventions)?;
     let mut filler = Filler {
         entity,
         conventions,
+        arena: row.arena,
         memo,
         country,
         places: entity.places,
-        slots: &mut slots,
+        slots,
     };
     for (at, mapped) in entity.mapped.iter().enumerate() {
         let Some(field) = mapped.map(|m| &entity.fields[m]) else {
             continue;
         };
-        let filled = field.text(row).and_then(|text| match text {
-            Some(text) => filler.set(at, field, &text),
+        let filled = field.given(row).and_then(|given| match given {
+            Some(given) => filler.set(at, field, given, row),
             None => Ok(()),
         });
         match filled {
@@ -108,81 +131,87 @@ pub(crate) fn fill(
         }
     }
     filler.derive();
-    let day = filler.business_day(row);
-    match day {
+    match filler.business_day(row) {
         Err(reject) if !lenient => Err(reject),
-        _ => Ok(slots),
+        _ => Ok(()),
     }
 }
 
 /// The country that phones, postal codes and addresses of a row follow.
-fn country(
-    entity: &CompiledEntity,
-    row: &Row<'_>,
-    conventions: &Conventions,
-) -> Result<String, Reject> {
-    let mapped = entity.fields.iter().find(|f| f.field.name == "country");
-    if let Some(field) = mapped
-        && let Some(text) = field.text(row)?
+fn country<'a>(
+    entity: &'a CompiledEntity,
+    row: &Row<'a>,
+    conventions: &'a Conventions,
+) -> Result<&'a str, Reject> {
+    if let Some(field) = entity.country.map(|at| &entity.fields[at])
+        && let Some(given) = field.given(row)?
     {
-        let folded = text::fold(&text).to_lowercase();
+        let folded = text::lowercase(text::fold(given.text(row)));
         if folded.len() == 2 && folded.is_ascii() {
-            return Ok(folded);
+            return Ok(keep(row.arena, folded));
         }
     }
-    Ok(conventions.country.clone())
+    Ok(&conventions.country)
 }
 
-struct Filler<'a> {
+struct Filler<'a, 'm> {
     entity: &'a CompiledEntity,
     conventions: &'a Conventions,
-    memo: &'a mut Memo,
-    country: String,
+    arena: &'a Bump,
+    memo: &'m mut Memo<'a>,
+    country: &'a str,
     places: u32,
-    slots: &'a mut Vec<Slot>,
+    slots: &'m mut [Slot<'a>],
 }
 
-impl Filler<'_> {
-    fn set(&mut self, at: usize, field: &CompiledField, value: &str) -> Result<(), Reject> {
+impl<'a> Filler<'a, '_> {
+    fn set(
+        &mut self,
+        at: usize,
+        field: &CompiledField,
+        given: Given<'a>,
+        row: &Row<'a>,
+    ) -> Result<(), Reject> {
         let known = field.field;
-        let (cell, valid) = match known.kind {
-            Kind::Money
-            | Kind::Decimal
-            | Kind::Integer
-            | Kind::Flag
-            | Kind::Timestamp
-            | Kind::Date => self.typed(field, value)?,
-            _ => self.text(at, known, value),
+        let (cell, valid) = match (known.kind, given) {
+            (Kind::Money | Kind::Decimal | Kind::Integer, Given::Number(number)) => {
+                let parsed = self.number(field, Normalised::valid(number));
+                judged(field, parsed, || given.text(row))?
+            }
+            (
+                Kind::Money
+                | Kind::Decimal
+                | Kind::Integer
+                | Kind::Flag
+                | Kind::Timestamp
+                | Kind::Date,
+                _,
+            ) => self.typed(field, given.text(row))?,
+            _ => self.text(known, given.text(row)),
         };
         if known.name == "currency"
-            && let Cell::Text(currency) = &cell
+            && let Cell::Text(currency) = cell
         {
             self.places = money::places(currency);
         }
         let keeps = known.kind.keeps_raw();
         self.slots[at] = Slot {
             value: cell,
-            raw: keeps.then(|| value.to_owned()),
+            raw: keeps.then(|| given.text(row)),
             valid: keeps.then_some(valid),
         };
         Ok(())
     }
 
-    /// A value of a type of its own. One that cannot be read is a reason for quarantine, except where it
-    /// says something about a person: there it is kept raw, and marked.
-    fn typed(&self, field: &CompiledField, value: &str) -> Result<(Cell, bool), Reject> {
-        let format = field.format.as_deref();
-        let known = field.field;
-        let parsed: Normalised<Cell> = match known.kind {
-            Kind::Money => amount(money::parse(value), field.rounding, self.places),
-            Kind::Decimal => amount(money::parse(value), field.rounding, 4),
-            Kind::Integer => whole(money::parse(value)),
-            Kind::Flag => flag::parse(value).map(Cell::Flag),
-            Kind::Timestamp => {
-                let mut found = date::parse_timestamp(value, format, &self.conventions.zone);
+    /// A value of a type of its own.
+    fn typed(&mut self, field: &CompiledField, value: &'a str) -> Result<(Cell<'a>, bool), Reject> {
+        let parsed: Normalised<Cell<'_>> = match (field.field.kind, field.moment) {
+            (Kind::Flag, _) => flag::parse(value).map(Cell::Flag),
+            (Kind::Timestamp, Some(moment)) => {
+                let mut found = self.memo.clock.read(moment, value);
                 if !found.valid {
                     // a placeholder says nothing, except where a row lives by its time
-                    let lives_by_it = self.entity.entity.instant() == Some(known.name);
+                    let lives_by_it = self.entity.entity.instant() == Some(field.field.name);
                     found = match found.value {
                         Some(_) if !lives_by_it => Normalised::absent(),
                         _ => Normalised::meaningless(),
@@ -190,93 +219,90 @@ impl Filler<'_> {
                 }
                 found.map(Cell::Int)
             }
-            _ => date::parse(value, format).map(|d| Cell::Int(days(d))),
+            (_, Some(moment)) => self.memo.clock.read(moment, value).map(Cell::Int),
+            _ => self.number(field, money::parse(value)),
         };
-        match parsed.value {
-            Some(cell) => Ok((cell, parsed.valid)),
-            None if parsed.valid || known.personal => Ok((Cell::Null, parsed.valid)),
-            None => Err(invalid(known, format, value)),
+        judged(field, parsed, || value)
+    }
+
+    fn number(&self, field: &CompiledField, parsed: Normalised<Decimal>) -> Normalised<Cell<'a>> {
+        match field.field.kind {
+            Kind::Money => amount(parsed, field.rounding, self.places),
+            Kind::Decimal => amount(parsed, field.rounding, 4),
+            _ => whole(parsed),
         }
     }
 
-    fn text(&mut self, at: usize, known: &Field, value: &str) -> (Cell, bool) {
-        let country = self.country.clone();
-        let found = match known.kind {
+    fn text(&mut self, known: &Field, value: &'a str) -> (Cell<'a>, bool) {
+        let (arena, country) = (self.arena, self.country);
+        let found: Normalised<&str> = match known.kind {
             Kind::PersonName => {
                 let name = self.memo.name(value);
                 self.name_parts(name.value.as_ref());
                 name.map(|n| n.full)
             }
             Kind::Address => {
-                let found = self.memo.address(value, &country);
+                let found = self.memo.address(value, country);
                 self.address_parts(found.value.as_ref());
                 Normalised {
-                    value: text::present(value),
+                    value: text::present(value).map(|t| keep(arena, t)),
                     valid: found.valid,
                 }
             }
-            Kind::NamePart
-            | Kind::Kana
-            | Kind::Email
-            | Kind::Phone
-            | Kind::PostalCode
-            | Kind::LoyaltyNumber => self.memo.text(known.kind, value, &country),
-            Kind::Gender => gender::parse(value).map(|g| g.as_str().to_owned()),
-            Kind::Code => filled(code::fold(value)),
-            Kind::Identifier => filled(value.trim().to_owned()),
-            Kind::Word => text::present(value)
-                .map_or_else(Normalised::absent, |t| Normalised::valid(t.to_lowercase())),
-            _ => text::present(value).map_or_else(Normalised::absent, Normalised::valid),
+            Kind::NamePart => self.memo.name_part(value),
+            Kind::Kana => kept(arena, kana::normalise(value)),
+            Kind::Email => kept(arena, email::normalise(value)),
+            Kind::Phone => kept(arena, phone::normalise(value, country)),
+            Kind::PostalCode => kept(arena, postal::normalise(value, country)),
+            Kind::LoyaltyNumber => kept(arena, loyalty::normalise(value)),
+            Kind::Gender => gender::parse(value).map(gender::Gender::as_str),
+            Kind::Code => filled(keep(arena, code::fold(value))),
+            Kind::Identifier => filled(value.trim()),
+            Kind::Word => present(text::present(value).map(|t| keep(arena, text::lowercase(t)))),
+            _ => present(text::present(value).map(|t| keep(arena, t))),
         };
         if known.name == "name_kana"
-            && let Some(reading) = &found.value
+            && let Some(reading) = found.value
         {
             self.kana_parts(reading);
         }
-        let _ = at;
         (found.value.map_or(Cell::Null, Cell::Text), found.valid)
     }
 
     /// Sets a field that was not mapped.
-    fn offer(&mut self, name: &str, value: Option<&str>) {
-        let Some(value) = value.filter(|v| !v.is_empty()) else {
-            return;
-        };
-        let fields = self.entity.entity.fields();
-        let Some(at) = fields.iter().position(|f| f.name == name) else {
+    fn offer(&mut self, at: Option<usize>, value: &'a str) {
+        let Some(at) = at.filter(|_| !value.is_empty()) else {
             return;
         };
         if self.entity.mapped[at].is_none() {
-            self.slots[at].value = Cell::Text(value.to_owned());
-            self.slots[at].valid = fields[at].kind.keeps_raw().then_some(true);
+            let kind = self.entity.entity.fields()[at].kind;
+            self.slots[at].value = Cell::Text(value);
+            self.slots[at].valid = kind.keeps_raw().then_some(true);
         }
     }
 
-    fn name_parts(&mut self, name: Option<&PersonName>) {
+    fn name_parts(&mut self, name: Option<&Name<'a>>) {
         if let Some(name) = name {
-            self.offer("family_name", name.family.as_deref());
-            self.offer("given_name", name.given.as_deref());
+            self.offer(self.entity.positions.family_name, name.family);
+            self.offer(self.entity.positions.given_name, name.given);
         }
     }
 
-    fn kana_parts(&mut self, reading: &str) {
+    fn kana_parts(&mut self, reading: &'a str) {
         if let Some((family, given)) = reading.split_once(' ') {
-            self.offer("family_kana", Some(family));
-            self.offer("given_kana", Some(given));
+            self.offer(self.entity.positions.family_kana, family);
+            self.offer(self.entity.positions.given_kana, given);
         }
     }
 
-    fn address_parts(&mut self, parts: Option<&Address>) {
+    fn address_parts(&mut self, parts: Option<&Address<'a>>) {
         if self.entity.entity != Entity::Customer {
             return;
         }
         if let Some(parts) = parts {
-            self.offer("postal_code", Some(&parts.postal_code));
-            self.offer("prefecture", Some(&parts.prefecture));
-            self.offer("city", Some(&parts.city));
-            self.offer("town", Some(&parts.town));
-            self.offer("block", Some(&parts.block));
-            self.offer("building", Some(&parts.building));
+            for (at, part) in self.entity.positions.address_parts.iter().zip(parts) {
+                self.offer(*at, part);
+            }
         }
     }
 
@@ -285,63 +311,63 @@ impl Filler<'_> {
         if self.entity.entity != Entity::Customer {
             return;
         }
+        let p = &self.entity.positions;
         for (whole, family, given) in [
-            ("name", "family_name", "given_name"),
-            ("name_kana", "family_kana", "given_kana"),
+            (p.name, p.family_name, p.given_name),
+            (p.name_kana, p.family_kana, p.given_kana),
         ] {
+            let mapped = whole.is_none_or(|at| self.entity.mapped[at].is_some());
+            if mapped {
+                continue;
+            }
             if let (Some(family), Some(given)) = (self.peek(family), self.peek(given)) {
-                let latin = whole == "name" && family.is_ascii() && given.is_ascii();
-                let joined = if latin {
-                    format!("{given} {family}")
+                let latin = whole == p.name && family.is_ascii() && given.is_ascii();
+                let parts = if latin {
+                    [given, " ", family]
                 } else {
-                    format!("{family} {given}")
+                    [family, " ", given]
                 };
-                self.offer(whole, Some(&joined));
+                self.offer(whole, self.arena.alloc_str(&parts.concat()));
             }
         }
         // A country says where an address is: a record without one lives nowhere that is known.
-        let located = ["address", "postal_code", "prefecture", "city"];
-        let fields = self.entity.entity.fields();
-        if located.iter().any(|field| self.peek(field).is_some())
-            && let Some(at) = fields.iter().position(|f| f.name == "country")
+        let [postal_code, prefecture, city, ..] = p.address_parts;
+        let located = [p.address, postal_code, prefecture, city];
+        if let Some(at) = p.country
             && self.slots[at].value == Cell::Null
+            && located.iter().any(|field| self.peek(*field).is_some())
         {
-            self.slots[at].value = Cell::Text(self.conventions.country.clone());
+            self.slots[at].value = Cell::Text(&self.conventions.country);
         }
     }
 
-    fn peek(&self, name: &str) -> Option<String> {
-        let at = self
-            .entity
-            .entity
-            .fields()
-            .iter()
-            .position(|f| f.name == name)?;
-        match &self.slots[at].value {
-            Cell::Text(text) => Some(text.clone()),
+    fn peek(&self, at: Option<usize>) -> Option<&'a str> {
+        match self.slots[at?].value {
+            Cell::Text(text) => Some(text),
             _ => None,
         }
     }
 
     /// The shop's day, from the instant of the row, when no value gave it.
-    fn business_day(&mut self, row: &Row<'_>) -> Result<(), Reject> {
-        let fields = self.entity.entity.fields();
-        let find = |name: &str| fields.iter().position(|f| f.name == name);
-        let Some(day) = find("business_date").filter(|at| self.slots[*at].value == Cell::Null)
+    fn business_day(&mut self, row: &Row<'a>) -> Result<(), Reject> {
+        let positions = &self.entity.positions;
+        let Some(day) = positions
+            .business_date
+            .filter(|at| self.slots[*at].value == Cell::Null)
         else {
             return Ok(());
         };
-        let own = self.entity.entity.instant().and_then(find);
-        let value = match (own, &self.entity.order_instant) {
+        let value = match (positions.instant, &self.entity.order_instant) {
             (Some(at), _) => match self.slots[at].value {
                 Cell::Int(micros) => self.day_of(micros),
                 _ => return Ok(()),
             },
             (None, Some(order)) => {
-                let Some(text) = order.text(&row.whole())? else {
+                let row = row.whole();
+                let Some(given) = order.given(&row)? else {
                     return Ok(());
                 };
-                match (self.typed(order, &text)?.0, order.field.kind) {
+                match (self.typed(order, given.text(&row))?.0, order.field.kind) {
                     (Cell::Int(days), Kind::Date) => Some(days),
                     (Cell::Int(micros), _) => self.day_of(micros),
                     _ => None,
@@ -358,14 +384,32 @@ impl Filler<'_> {
 
     fn day_of(&self, micros: i64) -> Option<i64> {
         let instant = jiff::Timestamp::from_microsecond(micros).ok()?;
-        let local = self.conventions.zone.to_datetime(instant);
-        Some(days(
-            local.checked_sub(self.conventions.day_ends).ok()?.date(),
-        ))
+        let offset = i64::from(self.conventions.zone.to_offset(instant).seconds());
+        let local = micros.div_euclid(1_000_000) + offset - self.conventions.day_ends;
+        Some(local.div_euclid(86_400))
     }
 }
 
-fn filled(text: String) -> Normalised<String> {
+/// What a value of a type of its own becomes. One that cannot be read is a reason for quarantine, except where
+/// it says something about a person: there it is kept raw, and marked.
+fn judged<'a, 't>(
+    field: &CompiledField,
+    parsed: Normalised<Cell<'a>>,
+    value: impl Fn() -> &'t str,
+) -> Result<(Cell<'a>, bool), Reject> {
+    let known = field.field;
+    match parsed.value {
+        Some(cell) => Ok((cell, parsed.valid)),
+        None if parsed.valid || known.personal => Ok((Cell::Null, parsed.valid)),
+        None => Err(invalid(known, field.format.as_deref(), value())),
+    }
+}
+
+fn present(text: Option<&str>) -> Normalised<&str> {
+    text.map_or_else(Normalised::absent, Normalised::valid)
+}
+
+fn filled(text: &str) -> Normalised<&str> {
     if text.is_empty() {
         Normalised::absent()
     } else {
@@ -373,22 +417,39 @@ fn filled(text: String) -> Normalised<String> {
     }
 }
 
-fn amount(parsed: Normalised<Decimal>, rounding: Rounding, places: u32) -> Normalised<Cell> {
+fn amount<'a>(
+    parsed: Normalised<Decimal>,
+    rounding: Rounding,
+    places: u32,
+) -> Normalised<Cell<'a>> {
+    /// Eighteen digits is what the column holds.
+    const LIMIT: i128 = 1_000_000_000_000_000_000;
     let valid = parsed.valid;
     let Some(number) = parsed.value else {
         return Normalised { value: None, valid };
     };
+    if number.scale() == 0 {
+        // a whole number is what it is after any rounding
+        let units = number.mantissa().saturating_mul(10_000);
+        return match i64::try_from(units) {
+            Ok(units) if i128::from(units).abs() < LIMIT => {
+                Normalised::judged(Cell::Decimal(units), valid)
+            }
+            _ => Normalised::meaningless(),
+        };
+    }
     let mut rounded = money::round(number, rounding, places.min(4));
     rounded.rescale(4);
     let units = rounded.mantissa();
-    // eighteen digits is what the column holds
-    if rounded.scale() != 4 || units.unsigned_abs() >= 1_000_000_000_000_000_000 {
-        return Normalised::meaningless();
+    match i64::try_from(units) {
+        Ok(small) if rounded.scale() == 4 && units.abs() < LIMIT => {
+            Normalised::judged(Cell::Decimal(small), valid)
+        }
+        _ => Normalised::meaningless(),
     }
-    Normalised::judged(Cell::Decimal(units), valid)
 }
 
-fn whole(parsed: Normalised<Decimal>) -> Normalised<Cell> {
+fn whole<'a>(parsed: Normalised<Decimal>) -> Normalised<Cell<'a>> {
     let valid = parsed.valid;
     let Some(number) = parsed.value else {
         return Normalised { value: None, valid };

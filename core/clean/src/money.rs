@@ -18,6 +18,9 @@ const CURRENCIES: &[&str] = &[
 /// thousands, the point is decimal; what is no number is meaningless.
 #[must_use]
 pub fn parse(value: &str) -> Normalised<Decimal> {
+    if let Some(whole) = plain_whole(value) {
+        return Normalised::valid(whole);
+    }
     let Some(folded) = text::present(value) else {
         return Normalised::absent();
     };
@@ -47,6 +50,15 @@ pub fn places(currency: &str) -> u32 {
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         _ => 2,
     }
+}
+
+/// Digits alone, with or without a minus sign before them: what most systems write.
+fn plain_whole(value: &str) -> Option<Decimal> {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    if digits.is_empty() || digits.len() > 18 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    value.parse::<i64>().ok().map(Decimal::from)
 }
 
 fn amount(folded: &str) -> Option<Decimal> {

@@ -5,7 +5,7 @@
 /// A value that breaks a rule is still folded as far as possible and kept, with `valid` false: it may
 /// identify a person all the same, and a report can count it. `value` is absent only when nothing was
 /// given (an empty cell, `-`, `なし`); nothing given is valid.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Normalised<T> {
     /// The value, absent when nothing was given or nothing can be made of it.
     pub value: Option<T>,

@@ -12,25 +12,35 @@ pub fn normalise(value: &str, country: &str) -> Normalised<String> {
     let Some(folded) = text::present(value) else {
         return Normalised::absent();
     };
-    match country.to_ascii_lowercase().as_str() {
-        "jp" => japanese(&folded),
-        "us" => american(&folded),
-        "ca" => spaced(&folded, 3, |code| code.len() == 6),
-        "gb" => spaced(&folded, 3, |code| (5..=7).contains(&code.len())),
-        _ => other(&folded),
+    let is = |code: &str| country.eq_ignore_ascii_case(code);
+    if is("jp") {
+        japanese(&folded)
+    } else if is("us") {
+        american(&folded)
+    } else if is("ca") {
+        spaced(&folded, 3, |code| code.len() == 6)
+    } else if is("gb") {
+        spaced(&folded, 3, |code| (5..=7).contains(&code.len()))
+    } else {
+        other(&folded)
     }
 }
 
 fn japanese(folded: &str) -> Normalised<String> {
-    let digits: String = folded.chars().filter(char::is_ascii_digit).collect();
-    let foreign = folded.chars().any(|c| {
-        !(c.is_ascii_digit() || text::is_dash(c) || matches!(c, ' ' | '〒' | '〶' | '.' | '\''))
-    });
-    let digits = match digits.len() {
+    let mut digits = String::with_capacity(8);
+    let mut foreign = false;
+    for c in folded.chars() {
+        if c.is_ascii_digit() {
+            digits.push(c);
+        } else {
+            foreign |= !(text::is_dash(c) || matches!(c, ' ' | '〒' | '〶' | '.' | '\''));
+        }
+    }
+    match digits.len() {
         0 => return Normalised::invalid(folded.to_uppercase()),
-        6 => format!("0{digits}"),
-        _ => digits,
-    };
+        6 => digits.insert(0, '0'),
+        _ => {}
+    }
     if digits.len() != 7 {
         return Normalised::invalid(if foreign {
             folded.to_uppercase()
@@ -39,7 +49,8 @@ fn japanese(folded: &str) -> Normalised<String> {
         });
     }
     let valid = !foreign && !is_repeated(&digits) && &digits[..3] != "000" && digits != "1234567";
-    Normalised::judged(format!("{}-{}", &digits[..3], &digits[3..]), valid)
+    digits.insert(3, '-');
+    Normalised::judged(digits, valid)
 }
 
 fn american(folded: &str) -> Normalised<String> {

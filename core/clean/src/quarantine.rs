@@ -1,5 +1,6 @@
 //! Rows that were put aside: their schema, and the way back after somebody has edited them.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
@@ -7,7 +8,6 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::mapping_row::json_text;
 use crate::problem::{Problem, Reject};
 use crate::raw::{Locator, RawBatch, RawRows};
 
@@ -118,10 +118,18 @@ pub fn content_of(row_json: &str) -> Result<Map<String, Value>, Problem> {
     })
 }
 
+fn json_text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        other => Some(Cow::Owned(other.to_string())),
+    }
+}
+
 /// The text of a value of such a row, as a cell: nested values as JSON.
 #[must_use]
 pub fn cell(value: &Value) -> Option<String> {
-    json_text(value).map(std::borrow::Cow::into_owned)
+    json_text(value).map(Cow::into_owned)
 }
 
 /// A row as somebody corrected it. It stands in for the row of the source that has its locator.
@@ -159,7 +167,7 @@ impl EditedRow {
             ))
         })?;
         let rows = if self.nested {
-            RawRows::Json(vec![Value::Object(self.content.clone())])
+            RawRows::Json([Value::Object(self.content.clone())].into_iter().collect())
         } else {
             RawRows::Columns(flat(&self.content)?)
         };

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 
+use crate::json::{Json, JsonRows};
+
 /// A batch of raw rows of one stream (and, for files with record types, of one type).
 #[derive(Clone, Debug)]
 pub struct RawBatch {
@@ -27,7 +29,9 @@ impl RawBatch {
             numbers: self.numbers[rows.clone()].to_vec(),
             rows: match &self.rows {
                 RawRows::Columns(batch) => RawRows::Columns(batch.slice(rows.start, rows.len())),
-                RawRows::Json(values) => RawRows::Json(values[rows].to_vec()),
+                RawRows::Json(all) => {
+                    RawRows::Json(rows.map(|index| all.row(index)).map(Json::value).collect())
+                }
             },
         }
     }
@@ -50,7 +54,7 @@ pub enum RawRows {
     /// `true`/`false`.
     Columns(RecordBatch),
     /// Nested rows.
-    Json(Vec<serde_json::Value>),
+    Json(JsonRows),
 }
 
 impl RawRows {

@@ -315,7 +315,9 @@ impl Scan {
                     self.rows += batch.rows.len() as u64;
                     match &batch.rows {
                         RawRows::Columns(rows) => self.flat(batch.record.as_deref(), rows),
-                        RawRows::Json(rows) => rows.iter().for_each(|row| self.nested(row)),
+                        RawRows::Json(rows) => {
+                            rows.iter().for_each(|row| self.nested(&row.value()))
+                        }
                     }
                 }
             }

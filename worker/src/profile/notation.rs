@@ -27,7 +27,7 @@ pub(super) fn notation(value: &str) -> Option<Notation> {
         return None;
     }
     let at = folded.find([' ', 'T']).filter(|at| *at > 0);
-    let (date, time) = at.map_or((folded.as_str(), ""), |at| folded.split_at(at));
+    let (date, time) = at.map_or((&*folded, ""), |at| folded.split_at(at));
     if !first.is_ascii_digit() {
         let era = date::parse(&folded, Some("wareki"));
         return era.value.map(|_| plain("wareki".into(), ""));

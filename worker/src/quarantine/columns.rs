@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use musubi_api::source::{Format, GIVEN_COLUMNS};
-use musubi_clean::raw::RawRows;
+use musubi_clean::{json::Json, raw::RawRows};
 
 use crate::{
     source::decode::{Decoded, decode},
@@ -46,8 +46,8 @@ pub(super) async fn of_file(
                         rows.schema().fields().iter().for_each(|f| add(f.name()));
                     }
                     RawRows::Json(rows) => {
-                        let objects = rows.iter().filter_map(serde_json::Value::as_object);
-                        objects.flat_map(|o| o.keys()).for_each(|k| add(k));
+                        let members = rows.iter().flat_map(Json::members);
+                        members.for_each(|(key, _)| add(key));
                     }
                 }
             }

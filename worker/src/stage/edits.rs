@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use anyhow::{Context as _, Result};
 use musubi_api::{run::Run, source::Stream};
 use musubi_clean::{
+    json::Json,
     quarantine::EditedRow,
     raw::{Locator, RawBatch, RawRows},
 };
@@ -248,7 +249,7 @@ pub fn nested(
 pub fn contents(batch: &RawBatch) -> Vec<serde_json::Value> {
     use arrow::array::{Array, AsArray};
     match &batch.rows {
-        RawRows::Json(values) => values.clone(),
+        RawRows::Json(rows) => rows.iter().map(Json::value).collect(),
         RawRows::Columns(rows) => (0..rows.num_rows())
             .map(|row| {
                 let cells = rows.schema_ref().fields().iter().zip(rows.columns());

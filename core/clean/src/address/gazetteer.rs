@@ -17,8 +17,17 @@ const LONGEST_TOWN: usize = 24;
 /// All cities, found by the beginning of a text.
 pub(super) struct Gazetteer {
     cities: Vec<City>,
-    by_key: HashMap<String, Vec<usize>>,
-    prefectures: Vec<&'static str>,
+    by_key: Names<Vec<usize>>,
+    /// With their first characters.
+    prefectures: Vec<(char, &'static str)>,
+}
+
+/// What is found by the key of a name.
+struct Names<T> {
+    by_key: HashMap<String, T>,
+    /// For the first character of a key: one bit for each length in bytes that such keys have, the last
+    /// for all that are longer. Only beginnings of these lengths are looked up.
+    lengths: HashMap<char, u128>,
 }
 
 /// A city (or ward, or town of a district) and its towns.
@@ -26,10 +35,11 @@ pub(super) struct City {
     pub(super) prefecture: &'static str,
     pub(super) name: &'static str,
     line: &'static str,
-    towns: OnceLock<HashMap<String, Town>>,
+    towns: OnceLock<Names<Town>>,
 }
 
 /// A town.
+#[derive(Default)]
 pub(super) struct Town {
     /// Its name with numerals in kanji.
     pub(super) name: String,
@@ -60,24 +70,25 @@ fn unpack() -> &'static str {
 impl Gazetteer {
     fn read(table: &'static str) -> Self {
         let mut cities = Vec::new();
-        let mut by_key: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut prefectures = Vec::new();
+        let mut by_key: Names<Vec<usize>> = Names::default();
+        let mut prefectures: Vec<(char, &'static str)> = Vec::new();
         for row in table.lines() {
             let mut parts = row.splitn(3, '\t');
             let (Some(prefecture), Some(name)) = (parts.next(), parts.next()) else {
                 continue;
             };
             let index = cities.len();
-            by_key.entry(key(name)).or_default().push(index);
+            by_key.entry(key(name)).push(index);
             // towns and villages are written without their district too
             if let Some((_, short)) = name
                 .split_once('郡')
                 .filter(|(_, short)| short.ends_with(['町', '村']))
             {
-                by_key.entry(key(short)).or_default().push(index);
+                by_key.entry(key(short)).push(index);
             }
-            if !prefectures.contains(&prefecture) {
-                prefectures.push(prefecture);
+            let initial = prefecture.chars().next().unwrap_or_default();
+            if !prefectures.contains(&(initial, prefecture)) {
+                prefectures.push((initial, prefecture));
             }
             cities.push(City {
                 prefecture,
@@ -95,14 +106,16 @@ impl Gazetteer {
 
     /// The prefecture that a text begins with, and what follows.
     pub(super) fn prefecture<'a>(&self, text: &'a str) -> Option<(&'static str, &'a str)> {
+        let first = text.chars().next()?;
         self.prefectures
             .iter()
-            .find_map(|prefecture| Some((*prefecture, text.strip_prefix(prefecture)?)))
+            .filter(|(initial, _)| *initial == first)
+            .find_map(|(_, prefecture)| Some((*prefecture, text.strip_prefix(prefecture)?)))
     }
 
     /// The prefecture whose name without its last character a text begins with.
     pub(super) fn short_prefecture<'a>(&self, text: &'a str) -> Option<(&'static str, &'a str)> {
-        self.prefectures.iter().find_map(|prefecture| {
+        self.prefectures.iter().find_map(|(_, prefecture)| {
             let short = prefecture.trim_end_matches(['都', '府', '県']);
             Some((*prefecture, text.strip_prefix(short)?))
         })
@@ -116,8 +129,8 @@ impl Gazetteer {
     ) -> Vec<(&City, &'a str)> {
         let keyed = Keyed::of(text, LONGEST_CITY);
         let mut found = Vec::new();
-        for (key, end) in keyed.prefixes() {
-            for &index in self.by_key.get(key).into_iter().flatten() {
+        for (indexes, end) in self.by_key.beginnings(&keyed) {
+            for &index in indexes {
                 let city = &self.cities[index];
                 if prefecture.is_none_or(|wanted| wanted == city.prefecture) {
                     found.push((city, &text[end..]));
@@ -129,19 +142,17 @@ impl Gazetteer {
 }
 
 impl City {
-    fn towns(&self) -> &HashMap<String, Town> {
+    fn towns(&self) -> &Names<Town> {
         self.towns.get_or_init(|| {
-            let names = self.line.split('\t').filter(|name| !name.is_empty());
-            names
-                .map(|entry| {
-                    let name = entry.strip_suffix('+').unwrap_or(entry);
-                    let town = Town {
-                        name: numerals::digits_to_kanji(name),
-                        has_chome: name.len() < entry.len(),
-                    };
-                    (key(name), town)
-                })
-                .collect()
+            let mut towns = Names::default();
+            for entry in self.line.split('\t').filter(|name| !name.is_empty()) {
+                let name = entry.strip_suffix('+').unwrap_or(entry);
+                *towns.entry(key(name)) = Town {
+                    name: numerals::digits_to_kanji(name),
+                    has_chome: name.len() < entry.len(),
+                };
+            }
+            towns
         })
     }
 
@@ -149,24 +160,57 @@ impl City {
     pub(super) fn town<'a>(&self, text: &'a str) -> Option<(&Town, &'a str)> {
         let keyed = Keyed::of(text, LONGEST_TOWN);
         let towns = self.towns();
-        let exact = keyed
-            .prefixes()
-            .find_map(|(key, end)| Some((towns.get(key)?, &text[end..])));
+        let exact = towns.beginnings(&keyed).next();
+        let exact = exact.map(|(town, end)| (town, &text[end..]));
         exact.or_else(|| {
             keyed.prefixes().find_map(|(key, end)| {
                 let rest = &text[end..];
                 if !numerals::starts_with_digit(rest) {
                     return None;
                 }
-                Some((towns.get(&format!("{key}町"))?, rest))
+                Some((towns.by_key.get(&format!("{key}町"))?, rest))
             })
         })
     }
 
     /// Whether a town of this very name exists.
     pub(super) fn has_town(&self, name: &str) -> bool {
-        self.towns().contains_key(&key(name))
+        self.towns().by_key.contains_key(&key(name))
     }
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self {
+            by_key: HashMap::new(),
+            lengths: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Default> Names<T> {
+    /// What is known under a key.
+    fn entry(&mut self, key: String) -> &mut T {
+        if let Some(first) = key.chars().next() {
+            *self.lengths.entry(first).or_default() |= length_bit(&key);
+        }
+        self.by_key.entry(key).or_default()
+    }
+
+    /// What the beginnings of a text name, longest first, each with where it ends in the text.
+    fn beginnings(&self, keyed: &Keyed) -> impl Iterator<Item = (&T, usize)> {
+        let first = keyed.key.chars().next();
+        let lengths = first.and_then(|first| self.lengths.get(&first)).copied();
+        let lengths = lengths.unwrap_or(0);
+        keyed
+            .prefixes()
+            .filter(move |(key, _)| length_bit(key) & lengths != 0)
+            .filter_map(|(key, end)| Some((self.by_key.get(key)?, end)))
+    }
+}
+
+fn length_bit(key: &str) -> u128 {
+    1 << key.len().min(127)
 }
 
 /// What two spellings of a place name share.
@@ -188,7 +232,7 @@ impl Keyed {
                 while let Some((at, _)) = chars.next_if(|(_, next)| next.is_ascii_digit()) {
                     end = at + 1;
                 }
-                key.push_str(&numerals::digits_to_kanji(&text[start..end]));
+                numerals::push_digits(&mut key, &text[start..end]);
             } else if c != ' ' {
                 key.push(plain(c));
             }

@@ -246,18 +246,23 @@ fn skip_link(after: &str) -> &str {
 
 /// The numbers of block and house joined by hyphens, and what follows. A room behind them is left to the building.
 fn block(rest: &str, unnamed_chome: bool) -> (String, &str) {
-    let mut numbers: Vec<u32> = Vec::new();
+    let mut block = String::new();
+    let mut numbers = 0;
     let most = if unnamed_chome { 3 } else { 2 };
     let mut rest = rest.trim_start_matches([' ', ',', '、']);
     let mut behind_numbers = rest;
-    while numbers.len() < most {
+    while numbers < most {
         let Some((number, after)) = numerals::number(rest) else {
             break;
         };
         if is_room(after) {
             break;
         }
-        numbers.push(number);
+        if numbers > 0 {
+            block.push('-');
+        }
+        block.push_str(&number.to_string());
+        numbers += 1;
         let behind = counter(after);
         behind_numbers = behind;
         match link(behind, behind.len() < after.len()) {
@@ -265,8 +270,7 @@ fn block(rest: &str, unnamed_chome: bool) -> (String, &str) {
             _ => break,
         }
     }
-    let block: Vec<String> = numbers.iter().map(u32::to_string).collect();
-    (block.join("-"), behind_numbers)
+    (block, behind_numbers)
 }
 
 /// Whether the number before belongs to a floor, room or building (`3F`, `101号室`, `2階`).

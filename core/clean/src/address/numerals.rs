@@ -36,11 +36,17 @@ pub(super) fn starts_with_digit(text: &str) -> bool {
 
 /// A number below 10,000 in kanji (`23` gives `二十三`).
 pub(super) fn to_kanji(number: u32) -> String {
+    let mut out = String::new();
+    push_kanji(&mut out, number);
+    out
+}
+
+fn push_kanji(out: &mut String, number: u32) {
     const DIGITS: [char; 10] = ['〇', '一', '二', '三', '四', '五', '六', '七', '八', '九'];
     if number == 0 || number > 9_999 {
-        return number.to_string();
+        out.push_str(&number.to_string());
+        return;
     }
-    let mut out = String::new();
     for (unit, name) in [(1000, "千"), (100, "百"), (10, "十"), (1, "")] {
         let digit = number / unit % 10;
         if digit == 0 {
@@ -51,7 +57,14 @@ pub(super) fn to_kanji(number: u32) -> String {
         }
         out.push_str(name);
     }
-    out
+}
+
+/// Adds a run of digits as a kanji numeral.
+pub(super) fn push_digits(out: &mut String, digits: &str) {
+    match digits.parse() {
+        Ok(number) => push_kanji(out, number),
+        Err(_) => out.push_str(digits),
+    }
 }
 
 /// Every run of digits in a name as a kanji numeral.
@@ -65,10 +78,7 @@ pub(super) fn digits_to_kanji(name: &str) -> String {
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(rest.len());
         let (digits, after) = rest.split_at(end);
-        match digits.parse() {
-            Ok(number) => out.push_str(&to_kanji(number)),
-            Err(_) => out.push_str(digits),
-        }
+        push_digits(&mut out, digits);
         rest = after;
     }
     out.push_str(rest);

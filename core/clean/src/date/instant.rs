@@ -2,8 +2,19 @@
 
 use jiff::{Timestamp, civil::DateTime, fmt::strtime, tz::TimeZone};
 
-use super::{is_placeholder, is_zero, year_first};
+use super::{exact, is_placeholder, is_zero, year_first};
 use crate::{normalised::Normalised, text};
+
+/// From 1902 to 2098: no placeholder is among them, wherever the clock stands.
+const PLAIN_YEARS: std::ops::Range<i64> = -2_145_916_800..4_070_908_800;
+
+/// What is tried first where no format is declared, by length.
+const PLAIN_FORMATS: [(usize, &str); 4] = [
+    (10, "%Y-%m-%d"),
+    (19, "%Y-%m-%d %H:%M:%S"),
+    (19, "%Y/%m/%d %H:%M:%S"),
+    (16, "%Y/%m/%d %H:%M"),
+];
 
 /// An instant as UTC microseconds since 1970. Without a format: RFC 3339, ISO 8601 with or without offset, and
 /// `2026/11/24 9:05[:06]`, `2026年11月24日 9時5分`, a date alone is its first moment. A time without an offset is of `zone`;
@@ -27,11 +38,18 @@ pub fn parse_timestamp(value: &str, format: Option<&str>, zone: &TimeZone) -> No
             Normalised::meaningless()
         };
     };
-    let valid = !is_placeholder(zone.to_datetime(instant).date());
+    let valid = PLAIN_YEARS.contains(&instant.as_second())
+        || !is_placeholder(zone.to_datetime(instant).date());
     Normalised::judged(instant.as_microsecond(), valid)
 }
 
 fn undeclared(folded: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let mut plain = PLAIN_FORMATS
+        .iter()
+        .filter(|(length, _)| *length == folded.len());
+    if let Some(moment) = plain.find_map(|(_, format)| exact::read(format, folded)) {
+        return in_zone(moment, zone);
+    }
     if let Ok(instant) = folded.parse::<Timestamp>() {
         return Some(instant);
     }
@@ -73,6 +91,9 @@ fn declared(folded: &str, format: &str, zone: &TimeZone) -> Option<Timestamp> {
             in_zone(date.at(0, 0, 0, 0), zone)
         }
         strptime => {
+            if let Some(moment) = exact::read(strptime, folded) {
+                return in_zone(moment, zone);
+            }
             let time = strtime::parse(strptime, folded).ok()?;
             if time.offset().is_some() || time.iana_time_zone().is_some() {
                 return time.to_timestamp().ok();

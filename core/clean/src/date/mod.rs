@@ -1,9 +1,10 @@
 //! Dates and instants.
 
 mod era;
+mod exact;
 mod instant;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime};
 
 use crate::{normalised::Normalised, text};
 
@@ -118,7 +119,9 @@ fn declared(folded: &str, format: &str) -> Option<(Date, bool)> {
     if format == "wareki" {
         return era::parse(folded);
     }
-    Date::strptime(format, folded).ok().map(|date| (date, true))
+    let exact = exact::read(format, folded).map(DateTime::date);
+    let date = exact.or_else(|| Date::strptime(format, folded).ok())?;
+    Some((date, true))
 }
 
 fn undeclared(folded: &str) -> Option<(Date, bool)> {

@@ -2,6 +2,8 @@
 
 mod variants;
 
+use std::borrow::Cow;
+
 use crate::{normalised::Normalised, text};
 
 /// Version of this normaliser; raised when any result changes.
@@ -65,7 +67,7 @@ pub fn part(value: &str) -> Normalised<String> {
         return Normalised::absent();
     };
     let name = if folded.chars().any(is_japanese) {
-        without_honorific(&folded)
+        without_honorific(&folded).to_owned()
     } else {
         title_case(&folded)
     };
@@ -128,7 +130,10 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Brackets and what they hold (a maiden name, a reading) go.
-fn without_notes(folded: &str) -> String {
+fn without_notes(folded: &str) -> Cow<'_, str> {
+    if !folded.contains(is_bracket) {
+        return Cow::Borrowed(folded);
+    }
     let mut out = String::with_capacity(folded.len());
     let mut depth = 0_u32;
     for c in folded.chars() {
@@ -139,12 +144,17 @@ fn without_notes(folded: &str) -> String {
             _ => {}
         }
     }
-    let out = text::fold(&out);
-    if out.is_empty() {
-        folded.to_owned()
-    } else {
-        out
+    match text::fold(&out) {
+        bare if bare.is_empty() => Cow::Borrowed(folded),
+        bare => Cow::Owned(bare.into_owned()),
     }
+}
+
+const fn is_bracket(c: char) -> bool {
+    matches!(
+        c,
+        '(' | '（' | '[' | '【' | '〔' | ')' | '）' | ']' | '】' | '〕'
+    )
 }
 
 fn japanese(bare: &str) -> PersonName {
@@ -156,13 +166,16 @@ fn japanese(bare: &str) -> PersonName {
         && !family.is_empty()
     {
         return PersonName {
-            full: name.clone(),
+            full: name.to_owned(),
             family: Some(family.to_owned()),
             given: Some(given.to_owned()),
         };
     }
-    let name = name.replace([',', '、'], " ");
-    let name = text::fold(&name);
+    let name = if name.contains([',', '、']) {
+        text::fold(&name.replace([',', '、'], " ")).into_owned()
+    } else {
+        name.to_owned()
+    };
     match name.split_once(' ') {
         Some((family, given)) => PersonName {
             family: Some(family.to_owned()),
@@ -176,7 +189,7 @@ fn japanese(bare: &str) -> PersonName {
     }
 }
 
-fn without_honorific(name: &str) -> String {
+fn without_honorific(name: &str) -> &str {
     let mut rest = name.trim();
     loop {
         let before = rest.len();
@@ -191,7 +204,7 @@ fn without_honorific(name: &str) -> String {
             }
         }
         if rest.len() == before {
-            return rest.to_owned();
+            return rest;
         }
     }
 }

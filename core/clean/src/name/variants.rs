@@ -26,27 +26,48 @@ const APART: &[char] = &[
 
 /// The everyday form of a kanji, or the character itself.
 pub(super) fn plain(c: char) -> char {
-    if (c as u32) < 0x2e80 {
+    let variants = variants();
+    if variants.is_none(c) {
         return c;
     }
-    table().get(&c).copied().unwrap_or(c)
+    variants.forms.get(&c).copied().unwrap_or(c)
 }
 
-fn table() -> &'static HashMap<char, char> {
-    static TABLE: OnceLock<HashMap<char, char>> = OnceLock::new();
-    TABLE.get_or_init(|| {
-        let mut table = HashMap::new();
+/// Everyday forms by variant.
+struct Variants {
+    forms: HashMap<char, char>,
+    /// One bit for each character below U+10000 that is a variant: most are none.
+    marks: Box<[u64; 1024]>,
+}
+
+impl Variants {
+    fn is_none(&self, c: char) -> bool {
+        let mark = |group: &u64| group >> (c as u32 % 64) & 1 == 0;
+        self.marks.get(c as usize / 64).is_some_and(mark)
+    }
+}
+
+fn variants() -> &'static Variants {
+    static VARIANTS: OnceLock<Variants> = OnceLock::new();
+    VARIANTS.get_or_init(|| {
+        let mut forms = HashMap::new();
         for group in GROUPS.split_whitespace() {
             let mut chars = group.chars();
             let Some(everyday) = chars.next() else {
                 continue;
             };
             for variant in chars.filter(|c| *c != everyday && !APART.contains(c)) {
-                table.entry(variant).or_insert(everyday);
+                forms.entry(variant).or_insert(everyday);
             }
         }
-        settle(&mut table);
-        table
+        settle(&mut forms);
+        let mut marks = Box::new([0; 1024]);
+        for &variant in forms.keys() {
+            if let Some(group) = marks.get_mut(variant as usize / 64) {
+                *group |= 1 << (variant as u32 % 64);
+            }
+        }
+        Variants { forms, marks }
     })
 }
 

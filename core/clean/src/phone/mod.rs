@@ -33,9 +33,11 @@ pub fn normalise(value: &str, country: &str) -> Normalised<String> {
 /// international prefix.
 fn significant(folded: &str) -> String {
     let mut body = folded;
-    for mark in ["内線", "ext", "EXT", "Ext", "#", ";", "(内"] {
-        if let Some(at) = body.find(mark).filter(|at| *at > 0) {
-            body = &body[..at];
+    if !folded.bytes().all(is_plain) {
+        for mark in ["内線", "ext", "EXT", "Ext", "#", ";", "(内"] {
+            if let Some(at) = body.find(mark).filter(|at| *at > 0) {
+                body = &body[..at];
+            }
         }
     }
     let abroad = body
@@ -54,6 +56,11 @@ fn significant(folded: &str) -> String {
         digits.extend(abroad.chars().filter(char::is_ascii_digit));
     }
     digits
+}
+
+/// What numbers are written with that have no extension.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'-' | b' ' | b'+' | b'(' | b')' | b'.')
 }
 
 /// The national number (without its leading zero) when the digits are, or may be, Japanese.
@@ -82,9 +89,9 @@ fn japanese_national(digits: &str) -> Option<&str> {
 
 fn japanese(national: &str) -> Normalised<String> {
     if is_dummy(national) || !is_japanese_number(national) {
-        return Normalised::invalid(format!("0{national}"));
+        return Normalised::invalid(["0", national].concat());
     }
-    Normalised::valid(format!("+81{national}"))
+    Normalised::valid(["+81", national].concat())
 }
 
 /// Digits that people type to get past a form: one digit throughout the subscriber number, or a run up or down.

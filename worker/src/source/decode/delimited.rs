@@ -35,6 +35,7 @@ pub(super) fn decode(
     }
     let comment = format.comment.as_deref().map(|c| records.bytes_of(c));
     let mut rows = (!format.columns.is_empty()).then(|| Rows::new(None, format.columns.clone()));
+    let mut fields = text::Fields::default();
     while let Some(record) = records.next()? {
         number += 1;
         let is_comment = comment
@@ -47,48 +48,43 @@ pub(super) fn decode(
         let delimiter = *delimiter.get_or_insert_with(|| guess_delimiter(&record.bytes));
         records.set_delimiter(delimiter);
         let locator = records.locator(&record);
-        let fields = records.fields(&record, delimiter);
+        let read = records.fields(&record, delimiter, &mut fields);
         let Some(rows) = &mut rows else {
-            let Ok(fields) = fields else {
+            if read.is_err() {
                 bail!("the header line cannot be read in the file's encoding; declare csv.encoding")
-            };
-            let names = header(fields)?;
+            }
+            let names = header(fields.to_vec())?;
             rows = Some(Rows::new(None, names));
             sink(Decoded::Structural(1))?;
             continue;
         };
-        match fields.map(|fields| trimmed(fields, rows.width())) {
+        if let Err(broken) = read {
+            sink(fault(broken.code, broken.rule, locator, number))?;
+            continue;
+        }
+        // Some systems end each line with a delimiter.
+        if fields.len() == rows.width() + 1 && fields.iter().next_back() == Some("") {
+            fields.pop();
+        }
+        if !format.keep_empty && fields.iter().all(|f| f.trim().is_empty()) {
             // Spreadsheets leave lines of nothing but delimiters behind.
-            Ok(fields) if !format.keep_empty && fields.iter().all(|f| f.trim().is_empty()) => {
-                sink(Decoded::Structural(1))?;
-            }
-            Ok(fields) if fields.len() == rows.width() => {
-                rows.push(fields.into_iter(), locator, number);
-                rows.flush(BATCH, sink)?;
-            }
-            Ok(fields) => {
-                let rule = format!(
-                    "{} columns where the header has {}",
-                    fields.len(),
-                    rows.width()
-                );
-                sink(fault("wrong_column_count", rule, locator, number))?;
-            }
-            Err(broken) => sink(fault(broken.code, broken.rule, locator, number))?,
+            sink(Decoded::Structural(1))?;
+        } else if fields.len() == rows.width() {
+            rows.push(fields.iter(), locator, number);
+            rows.flush(BATCH, sink)?;
+        } else {
+            let rule = format!(
+                "{} columns where the header has {}",
+                fields.len(),
+                rows.width()
+            );
+            sink(fault("wrong_column_count", rule, locator, number))?;
         }
     }
     match rows {
         Some(mut rows) => rows.flush(1, sink),
         None => Ok(()),
     }
-}
-
-/// Without an empty field too many: some systems end each line with a delimiter.
-fn trimmed(mut fields: Vec<String>, width: usize) -> Vec<String> {
-    if fields.len() == width + 1 && fields.last().is_some_and(String::is_empty) {
-        fields.pop();
-    }
-    fields
 }
 
 pub(super) fn fault(code: &'static str, rule: String, locator: Locator, number: u64) -> Decoded {
@@ -161,11 +157,15 @@ impl Rows {
     }
 
     /// A row of these columns that is refused for a reason beyond itself.
-    pub(super) fn refused(&self, fields: Vec<String>, mut fault: RawFault) -> Decoded {
+    pub(super) fn refused<'f>(
+        &self,
+        fields: impl Iterator<Item = &'f str>,
+        mut fault: RawFault,
+    ) -> Decoded {
         let names = self.schema.fields().iter().map(|f| f.name().clone());
         fault.content = Some(FaultContent {
             record: self.record.clone(),
-            columns: names.zip(fields).collect(),
+            columns: names.zip(fields.map(str::to_owned)).collect(),
         });
         Decoded::Fault(fault)
     }
@@ -175,9 +175,9 @@ impl Rows {
     }
 
     /// Adds a row; an empty field is a missing value.
-    pub(super) fn push(
+    pub(super) fn push<'f>(
         &mut self,
-        fields: impl Iterator<Item = String>,
+        fields: impl Iterator<Item = &'f str>,
         locator: Locator,
         number: u64,
     ) {

@@ -59,7 +59,7 @@ pub(super) fn decode(format: &ExcelFormat, mut file: File, sink: &mut Sink<'_>) 
             ))?;
             continue;
         }
-        rows.push(texts.into_iter(), locator, number);
+        rows.push(texts.iter().map(String::as_str), locator, number);
         rows.flush(BATCH, sink)?;
     }
     match rows {

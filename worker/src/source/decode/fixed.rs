@@ -37,7 +37,10 @@ pub(super) fn decode(
         }
         let locator = records.locator(&record);
         match cut(format, &records, &record) {
-            Ok((kind, values)) => reader.take(kind, values, locator, number, sink)?,
+            Ok((kind, values)) => {
+                let values = values.iter().map(String::as_str);
+                reader.take(kind, values, locator, number, sink)?;
+            }
             Err(broken) => sink(fault(broken.code, broken.rule, locator, number))?,
         }
     }

@@ -8,9 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use musubi_api::source::JsonFormat;
-use musubi_clean::raw::{Locator, RawBatch, RawRows};
+use musubi_clean::{
+    json::{JsonRows, Met},
+    raw::{Locator, RawBatch, RawRows},
+};
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 
 use super::{BATCH, Decoded, Sink, delimited::fault};
 
@@ -19,7 +21,7 @@ const LOOK_AHEAD: u64 = 4096;
 
 struct Rows {
     member: Option<Arc<str>>,
-    values: Vec<Value>,
+    values: JsonRows,
     locators: Vec<Locator>,
     numbers: Vec<u64>,
 }
@@ -33,19 +35,24 @@ impl Rows {
         }
     }
 
-    fn push(&mut self, value: Value, locator: Locator, number: u64) {
-        self.values.push(value);
-        self.locators.push(locator);
-        self.numbers.push(number);
+    /// Reads a row; what it is not stays out.
+    fn push(&mut self, text: &[u8], locator: &Locator, number: u64) -> serde_json::Result<Met> {
+        let met = self.values.read(text)?;
+        if met == Met::Object {
+            self.locators.push(locator.clone());
+            self.numbers.push(number);
+        }
+        Ok(met)
     }
 
     fn flush(&mut self, at_least: usize, sink: &mut Sink<'_>) -> Result<()> {
         if self.values.len() < at_least {
             return Ok(());
         }
+        let next = JsonRows::like(&self.values);
         sink(Decoded::Rows(RawBatch {
             record: None,
-            rows: RawRows::Json(std::mem::take(&mut self.values)),
+            rows: RawRows::Json(std::mem::replace(&mut self.values, next)),
             locators: std::mem::take(&mut self.locators),
             numbers: std::mem::take(&mut self.numbers),
         }))
@@ -60,7 +67,7 @@ pub(super) fn decode(
 ) -> Result<()> {
     let mut rows = Rows {
         member,
-        values: Vec::new(),
+        values: JsonRows::default(),
         locators: Vec::new(),
         numbers: Vec::new(),
     };
@@ -87,8 +94,9 @@ pub(super) fn decode(
 
 fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Result<()> {
     let (mut offset, mut number) = (0_u64, 0);
+    let mut line = Vec::new();
     loop {
-        let mut line = Vec::new();
+        line.clear();
         let read = input.read_until(b'\n', &mut line)? as u64;
         if read == 0 {
             return Ok(());
@@ -114,9 +122,9 @@ fn lines(mut input: impl BufRead, rows: &mut Rows, sink: &mut Sink<'_>) -> Resul
             start + begin as u64,
             start + line.trim_ascii_end().len() as u64,
         );
-        match serde_json::from_slice(text) {
-            Ok(value @ Value::Object(_)) => rows.push(value, locator, number),
-            Ok(_) => sink(fault(
+        match rows.push(text, &locator, number) {
+            Ok(Met::Object) => {}
+            Ok(Met::Other) => sink(fault(
                 "invalid_json",
                 "a line that is no JSON object".into(),
                 locator,
@@ -143,17 +151,15 @@ fn pretty(mut input: impl Read, rows: &mut Rows, sink: &mut Sink<'_>) -> Result<
     let mut number = 0;
     while at.skip_space() < bytes.len() {
         number += 1;
-        let start = at.at as u64;
-        match at.value::<Value>() {
-            Ok(value @ Value::Object(_)) => {
-                let locator = rows.locator(start, at.at as u64);
-                rows.push(value, locator, number);
-            }
-            _ => {
-                let locator = rows.locator(start, bytes.len() as u64);
-                let rule = "the text is no JSON object from here to its end".to_owned();
-                return sink(fault("invalid_json", rule, locator, number));
-            }
+        let start = at.at;
+        let met = at.pass().and_then(|text| {
+            let locator = rows.locator(start as u64, (start + text.len()) as u64);
+            rows.push(text, &locator, number)
+        });
+        if !matches!(met, Ok(Met::Object)) {
+            let locator = rows.locator(start as u64, bytes.len() as u64);
+            let rule = "the text is no JSON object from here to its end".to_owned();
+            return sink(fault("invalid_json", rule, locator, number));
         }
         at.take(b',');
         rows.flush(BATCH, sink)?;
@@ -193,20 +199,20 @@ fn document(
         }
         number += 1;
         let start = at.skip_space();
-        let value = at.value::<Value>();
-        let locator = rows.locator(
-            start as u64,
-            if value.is_ok() { at.at } else { bytes.len() } as u64,
-        );
-        match value {
-            Ok(value @ Value::Object(_)) => rows.push(value, locator, number),
-            Ok(_) => sink(fault(
+        let read = at.pass().and_then(|text| {
+            let locator = rows.locator(start as u64, (start + text.len()) as u64);
+            Ok((rows.push(text, &locator, number)?, locator))
+        });
+        match read {
+            Ok((Met::Object, _)) => {}
+            Ok((Met::Other, locator)) => sink(fault(
                 "invalid_json",
                 "an element that is no object".into(),
                 locator,
                 number,
             ))?,
             Err(error) => {
+                let locator = rows.locator(start as u64, bytes.len() as u64);
                 let rule = format!(
                     "the document is broken from here to its end: {:?}",
                     error.classify()
@@ -260,6 +266,13 @@ impl<'a> Place<'a> {
             .unwrap_or_else(|| serde_json::from_slice(b""))?;
         self.at += values.byte_offset();
         Ok(value)
+    }
+
+    /// Passes over a value, whatever it is; gives its text.
+    fn pass(&mut self) -> serde_json::Result<&'a [u8]> {
+        let start = self.at;
+        self.value::<IgnoredAny>()?;
+        Ok(&self.bytes[start..self.at])
     }
 
     /// Goes to the value of a key of the object here.

@@ -32,8 +32,9 @@ pub enum Decoded {
     Structural(u64),
 }
 
-/// Rows in a batch.
-const BATCH: usize = 8192;
+/// Rows in a batch: few enough that what they become stays in the processor's caches, and the memory of one
+/// batch serves the next.
+const BATCH: usize = 1024;
 
 /// Takes what a decoder finds.
 pub type Sink<'a> = dyn FnMut(Decoded) -> Result<()> + 'a;

@@ -45,7 +45,7 @@ pub(super) fn decode(file: File, sink: &mut Sink<'_>) -> Result<()> {
                 .collect();
             let numbers = (number + 1..=number + count).collect();
             let rows = if nested {
-                RawRows::Json(objects(&batch)?)
+                RawRows::Json(objects(&batch)?.into_iter().collect())
             } else {
                 RawRows::Columns(texts(&batch)?)
             };

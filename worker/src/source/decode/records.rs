@@ -4,7 +4,7 @@
 //! them is a fault: nobody can say which of them are wrong. Details are therefore held back until their
 //! trailer has been seen; a format without trailers flows on.
 
-use std::{collections::BTreeMap, io::Read, sync::Arc};
+use std::{io::Read, sync::Arc};
 
 use anyhow::Result;
 use musubi_api::source::{RecordRole, RecordType, RecordsFormat};
@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use super::{
     BATCH, Decoded, Sink,
     delimited::{Rows, fault},
-    text::{self, Broken},
+    text::{self, Broken, Fields},
 };
 
 /// A line that no type of record fits.
@@ -28,7 +28,10 @@ pub(super) fn unknown_type() -> Broken {
 /// A row that waits for its trailer.
 struct Held {
     kind: usize,
-    fields: Vec<String>,
+    /// Its first field among all that are held.
+    from: usize,
+    /// The place in `behind` of the first header that it sees.
+    headers: usize,
     locator: Locator,
     number: u64,
 }
@@ -36,9 +39,17 @@ struct Held {
 /// Takes records in the order of the file, whatever their columns are cut by.
 pub(super) struct Reader {
     types: Vec<RecordType>,
-    /// The fields of the last header of each type.
-    headers: BTreeMap<usize, Vec<String>>,
+    /// The types of headers, in order.
+    header_types: Vec<usize>,
+    /// Headers that held rows see, or rows to come.
+    headers: Vec<Fields>,
+    /// The last header of each of `header_types`, by its place in `headers`.
+    last: Vec<Option<usize>>,
     held: Vec<Held>,
+    /// The own fields of all rows that are held, one after another.
+    fields: Fields,
+    /// For each row that is held, the headers that it sees.
+    behind: Vec<Option<usize>>,
     rows: Vec<Rows>,
     has_trailer: bool,
 }
@@ -56,6 +67,7 @@ pub(super) fn decode(
     )?;
     let mut records = text::Records::open(input, member, format.encoding, quote, &[delimiter])?;
     let mut reader = Reader::new(format.types.clone());
+    let mut fields = Fields::default();
     let mut number = 0;
     while let Some(record) = records.next()? {
         number += 1;
@@ -64,9 +76,9 @@ pub(super) fn decode(
             continue;
         }
         let locator = records.locator(&record);
-        let found = records.fields(&record, delimiter);
-        match found.and_then(|fields| reader.typed(fields)) {
-            Ok((kind, fields)) => reader.take(kind, fields, locator, number, sink)?,
+        let found = records.fields(&record, delimiter, &mut fields);
+        match found.and_then(|()| reader.typed(&fields)) {
+            Ok(kind) => reader.take(kind, fields.iter().skip(1), locator, number, sink)?,
             Err(broken) => sink(fault(broken.code, broken.rule, locator, number))?,
         }
     }
@@ -80,10 +92,17 @@ impl Reader {
             .map(|kind| Rows::new(Some(kind.name.as_str().into()), kind.row_columns(&types)))
             .collect();
         let has_trailer = types.iter().any(|t| t.role == RecordRole::Trailer);
+        let header_types: Vec<usize> = (0..types.len())
+            .filter(|at| types[*at].role == RecordRole::Header)
+            .collect();
         Self {
             types,
-            headers: BTreeMap::new(),
+            headers: Vec::new(),
+            last: vec![None; header_types.len()],
+            header_types,
             held: Vec::new(),
+            fields: Fields::default(),
+            behind: Vec::new(),
             rows,
             has_trailer,
         }
@@ -105,20 +124,18 @@ impl Reader {
         }
     }
 
-    /// The type of a delimited record, and its fields after the tag.
-    fn typed(&self, mut fields: Vec<String>) -> Result<(usize, Vec<String>), Broken> {
-        let tag = fields.remove(0);
-        let kind = self.types.iter().position(|t| t.tag == tag.trim());
+    /// The type of a delimited record, whose tag is its first field.
+    fn typed(&self, fields: &Fields) -> Result<usize, Broken> {
+        let tag = fields.get(0).trim();
+        let kind = self.types.iter().position(|t| t.tag == tag);
         let kind = kind.ok_or_else(unknown_type)?;
         let RecordType { name, columns, .. } = &self.types[kind];
-        if fields.len() == columns.len() {
-            return Ok((kind, fields));
+        let found = fields.len() - 1;
+        if found == columns.len() {
+            return Ok(kind);
         }
-        let rule = format!(
-            "{} columns where record type {name} has {}",
-            fields.len(),
-            columns.len()
-        );
+        let wanted = columns.len();
+        let rule = format!("{found} columns where record type {name} has {wanted}");
         Err(Broken {
             code: "wrong_column_count",
             rule,
@@ -126,50 +143,52 @@ impl Reader {
     }
 
     /// Takes a record by the number of its type, with as many fields as that has columns.
-    pub(super) fn take(
+    pub(super) fn take<'f>(
         &mut self,
         at: usize,
-        fields: Vec<String>,
+        fields: impl Iterator<Item = &'f str> + Clone,
         locator: Locator,
         number: u64,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let kind = &self.types[at];
-        match kind.role {
+        match self.types[at].role {
             RecordRole::Header => {
-                self.headers.insert(at, fields.clone());
+                let mut header = Fields::default();
+                header.extend(fields.clone());
+                let place = self.header_types.iter().position(|t| *t == at);
+                if let Some(place) = place {
+                    self.last[place] = Some(self.headers.len());
+                }
+                self.headers.push(header);
                 self.hold(at, fields, locator, number, sink)
             }
             RecordRole::Detail => self.hold(at, fields, locator, number, sink),
             RecordRole::Trailer => {
-                let broken = self.broken(kind, &fields);
+                let fields: Vec<&str> = fields.collect();
+                let broken = self.broken(&self.types[at], &fields);
                 sink(Decoded::Structural(1))?;
                 self.release(broken, sink)
             }
         }
     }
 
-    fn hold(
+    fn hold<'f>(
         &mut self,
         kind: usize,
-        mut fields: Vec<String>,
+        fields: impl Iterator<Item = &'f str>,
         locator: Locator,
         number: u64,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let types = self.types.iter().enumerate();
-        for (at, header) in types.filter(|(at, t)| t.role == RecordRole::Header && *at != kind) {
-            match self.headers.get(&at) {
-                Some(values) => fields.extend(values.iter().cloned()),
-                None => fields.extend(header.columns.iter().map(|_| String::new())),
-            }
-        }
         self.held.push(Held {
             kind,
-            fields,
+            from: self.fields.len(),
+            headers: self.behind.len(),
             locator,
             number,
         });
+        self.fields.extend(fields);
+        self.behind.extend_from_slice(&self.last);
         if self.has_trailer {
             Ok(())
         } else {
@@ -178,7 +197,7 @@ impl Reader {
     }
 
     /// What a trailer says that does not hold.
-    fn broken(&self, trailer: &RecordType, fields: &[String]) -> Option<(&'static str, String)> {
+    fn broken(&self, trailer: &RecordType, fields: &[&str]) -> Option<(&'static str, String)> {
         let value = |column: &String| {
             trailer
                 .columns
@@ -206,7 +225,8 @@ impl Reader {
                     .columns
                     .iter()
                     .position(|c| *c == sum.of);
-                let amount = at.and_then(|at| detail.fields[at].trim().parse::<Decimal>().ok());
+                let text = at.map(|at| self.fields.get(detail.from + at).trim());
+                let amount = text.and_then(|text| text.parse::<Decimal>().ok());
                 total += amount.unwrap_or_default();
             }
             if value(&sum.column).and_then(|v| v.parse::<Decimal>().ok()) != Some(total) {
@@ -226,6 +246,17 @@ impl Reader {
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         for held in std::mem::take(&mut self.held) {
+            let columns = self.types[held.kind].columns.len();
+            let own = (held.from..held.from + columns).map(|at| self.fields.get(at));
+            let seen = self.header_types.iter().zip(&self.behind[held.headers..]);
+            let others = seen.filter(|(kind, _)| **kind != held.kind);
+            let headers = others.flat_map(|(kind, header)| {
+                let header = header.map(|at| &self.headers[at]);
+                let columns = 0..self.types[*kind].columns.len();
+                columns.map(move |at| header.map_or("", |header| header.get(at)))
+            });
+            let fields = own.chain(headers);
+            let rows = &mut self.rows[held.kind];
             match &broken {
                 Some((code, rule)) => {
                     let fault = RawFault {
@@ -236,16 +267,31 @@ impl Reader {
                         rule: rule.clone(),
                         content: None,
                     };
-                    sink(self.rows[held.kind].refused(held.fields, fault))?;
+                    sink(rows.refused(fields, fault))?;
                 }
                 None => {
-                    let rows = &mut self.rows[held.kind];
-                    rows.push(held.fields.into_iter(), held.locator, held.number);
+                    rows.push(fields, held.locator, held.number);
                     rows.flush(BATCH, sink)?;
                 }
             }
         }
+        self.fields.clear();
+        self.behind.clear();
+        self.forget_headers();
         Ok(())
+    }
+
+    /// Keeps only the headers that rows to come will see.
+    fn forget_headers(&mut self) {
+        if self.headers.len() <= self.last.len() {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.headers);
+        for at in self.last.iter_mut().flatten() {
+            let header = std::mem::take(&mut before[*at]);
+            *at = self.headers.len();
+            self.headers.push(header);
+        }
     }
 
     pub(super) fn end(mut self, sink: &mut Sink<'_>) -> Result<()> {

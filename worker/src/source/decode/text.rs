@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use encoding_rs::{EUC_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
+use encoding_rs::{DecoderResult, EUC_JP, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use musubi_api::source::Encoding;
 use musubi_clean::raw::Locator;
 
@@ -43,6 +43,98 @@ pub(super) struct Records<'a> {
     /// What ends a line: a line feed (with or without a carriage return), or a carriage return alone.
     newline: u8,
     offset: u64,
+    /// Bytes of the last line: the next one will be about as long.
+    usual: usize,
+}
+
+/// The fields of a record, as text. Used again from record to record.
+#[derive(Default)]
+pub(super) struct Fields {
+    text: String,
+    /// Where each field begins and ends in the text.
+    spans: Vec<(usize, usize)>,
+    /// Room for a record with quotes.
+    unquoted: String,
+}
+
+impl Fields {
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        let text = self.text.as_str();
+        self.spans
+            .iter()
+            .map(move |(start, end)| &text[*start..*end])
+    }
+
+    /// A field, from 0.
+    pub(super) fn get(&self, at: usize) -> &str {
+        let (start, end) = self.spans[at];
+        &self.text[start..end]
+    }
+
+    /// Adds fields.
+    pub(super) fn extend<'f>(&mut self, fields: impl Iterator<Item = &'f str>) {
+        for field in fields {
+            let start = self.text.len();
+            self.text.push_str(field);
+            self.spans.push((start, self.text.len()));
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.spans.clear();
+    }
+
+    pub(super) fn to_vec(&self) -> Vec<String> {
+        self.iter().map(str::to_owned).collect()
+    }
+
+    /// Leaves the last field out.
+    pub(super) fn pop(&mut self) {
+        self.spans.pop();
+    }
+
+    /// Splits the text. A quote opens a field only at its start; a doubled quote inside quotes stands for one.
+    fn split(&mut self, delimiter: char, quote: Option<char>) {
+        self.spans.clear();
+        let Some(quote) = quote.filter(|quote| self.text.contains(*quote)) else {
+            let mut start = 0;
+            for (at, _) in self.text.match_indices(delimiter) {
+                self.spans.push((start, at));
+                start = at + 1;
+            }
+            self.spans.push((start, self.text.len()));
+            return;
+        };
+        let out = &mut self.unquoted;
+        out.clear();
+        let (mut begin, mut quoted, mut start) = (0, false, true);
+        let mut chars = self.text.chars().peekable();
+        while let Some(c) = chars.next() {
+            if c == quote && (quoted || start) {
+                if quoted && chars.peek() == Some(&quote) {
+                    chars.next();
+                    out.push(c);
+                } else {
+                    quoted = !quoted;
+                }
+                start = false;
+            } else if c == delimiter && !quoted {
+                self.spans.push((begin, out.len()));
+                begin = out.len();
+                start = true;
+            } else {
+                out.push(c);
+                start = false;
+            }
+        }
+        self.spans.push((begin, out.len()));
+        std::mem::swap(&mut self.text, &mut self.unquoted);
+    }
 }
 
 impl<'a> Records<'a> {
@@ -70,6 +162,7 @@ impl<'a> Records<'a> {
             encoding,
             newline,
             offset: mark as u64,
+            usual: 0,
         })
     }
 
@@ -85,7 +178,7 @@ impl<'a> Records<'a> {
         };
         let mut scan = Scan::default();
         let mut unclosed = false;
-        if let Some(quote) = self.quote {
+        if let Some(quote) = self.quote.filter(|quote| bytes.contains(quote)) {
             scan.take(&bytes, quote, self);
             let mut lines = vec![bytes.len()];
             while scan.quoted() || scan.stray {
@@ -130,7 +223,7 @@ impl<'a> Records<'a> {
         if let Some(line) = self.ahead.pop_front() {
             return Ok(Some(line));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.usual);
         loop {
             let read = self.input.read_until(self.newline, &mut bytes)?;
             if read == 0 || bytes.last() != Some(&self.newline) {
@@ -148,6 +241,7 @@ impl<'a> Records<'a> {
                 break;
             }
         }
+        self.usual = bytes.len();
         Ok((!bytes.is_empty()).then_some(bytes))
     }
 
@@ -195,18 +289,48 @@ impl<'a> Records<'a> {
 
     /// Text of some bytes, or the fault that they are.
     pub(super) fn text(&self, bytes: &[u8]) -> Result<String, Broken> {
-        let text = self
-            .encoding
-            .decode_without_bom_handling_and_without_replacement(bytes);
-        text.map(std::borrow::Cow::into_owned)
-            .ok_or_else(|| Broken {
-                code: "undecodable_text",
-                rule: format!("bytes that are no characters in {}", self.encoding.name()),
-            })
+        let mut text = String::new();
+        self.decode(bytes, &mut text)?;
+        Ok(text)
     }
 
-    /// The fields of a record as text.
-    pub(super) fn fields(&self, record: &Record, delimiter: u8) -> Result<Vec<String>, Broken> {
+    /// Writes the text of some bytes over `text`.
+    fn decode(&self, bytes: &[u8], text: &mut String) -> Result<(), Broken> {
+        text.clear();
+        let plain =
+            self.encoding == UTF_8 || (bytes.is_ascii() && self.encoding.is_ascii_compatible());
+        let good = if plain {
+            let found = std::str::from_utf8(bytes);
+            found.is_ok_and(|found| {
+                text.push_str(found);
+                true
+            })
+        } else {
+            let mut decoder = self.encoding.new_decoder_without_bom_handling();
+            text.reserve(
+                decoder
+                    .max_utf8_buffer_length_without_replacement(bytes.len())
+                    .unwrap_or(0),
+            );
+            let (result, _) = decoder.decode_to_string_without_replacement(bytes, text, true);
+            result == DecoderResult::InputEmpty
+        };
+        if good {
+            return Ok(());
+        }
+        Err(Broken {
+            code: "undecodable_text",
+            rule: format!("bytes that are no characters in {}", self.encoding.name()),
+        })
+    }
+
+    /// Reads the fields of a record.
+    pub(super) fn fields(
+        &self,
+        record: &Record,
+        delimiter: u8,
+        fields: &mut Fields,
+    ) -> Result<(), Broken> {
         if record.unclosed {
             let rule = "a quote opens a field and is never closed".to_owned();
             return Err(Broken {
@@ -214,12 +338,9 @@ impl<'a> Records<'a> {
                 rule,
             });
         }
-        let text = self.text(&record.bytes)?;
-        Ok(split(
-            &text,
-            char::from(delimiter),
-            self.quote.map(char::from),
-        ))
+        self.decode(&record.bytes, &mut fields.text)?;
+        fields.split(char::from(delimiter), self.quote.map(char::from));
+        Ok(())
     }
 }
 
@@ -353,33 +474,6 @@ fn is_utf8(sample: &[u8]) -> bool {
     good >= 4 * broken
 }
 
-/// Splits one record. A quote opens a field only at its start; a doubled quote inside quotes stands for one.
-fn split(text: &str, delimiter: char, quote: Option<char>) -> Vec<String> {
-    let mut fields = Vec::new();
-    let mut field = String::new();
-    let (mut quoted, mut start) = (false, true);
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        if Some(c) == quote && (quoted || start) {
-            if quoted && chars.peek() == quote.as_ref() {
-                chars.next();
-                field.push(c);
-            } else {
-                quoted = !quoted;
-            }
-            start = false;
-        } else if c == delimiter && !quoted {
-            fields.push(std::mem::take(&mut field));
-            start = true;
-        } else {
-            field.push(c);
-            start = false;
-        }
-    }
-    fields.push(field);
-    fields
-}
-
 /// A one-character setting: a character, or `tab`.
 pub(super) fn character(setting: &str, field: &str) -> Result<u8> {
     match setting.as_bytes() {
@@ -400,7 +494,7 @@ pub(super) fn quote(setting: Option<&str>) -> Result<Option<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::split;
+    use super::Fields;
 
     #[test]
     fn fields_of_a_record() {
@@ -413,7 +507,12 @@ mod tests {
             ("5\" pipe,x", &["5\" pipe", "x"]),
         ];
         for (text, expected) in cases {
-            assert_eq!(split(text, ',', Some('"')), expected, "{text}");
+            let mut fields = Fields {
+                text: text.to_owned(),
+                ..Fields::default()
+            };
+            fields.split(',', Some('"'));
+            assert_eq!(fields.to_vec(), expected, "{text}");
         }
     }
 }
