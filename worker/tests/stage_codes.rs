@@ -68,6 +68,9 @@ fn every_shard_of_every_stage_ends_with_0_and_a_small_report_and_so_does_its_ret
             }
         }
     }
+    stage(&world, "plan", 0);
+    let widths = &report(&world)["shards"];
+    assert_eq!((&widths["match"], &widths["load"]), (&2.into(), &1.into()));
     let (code, error) = stage(&world, "match", 2);
     assert_eq!(code, Some(42), "{error}");
     assert!(
@@ -103,6 +106,27 @@ fn what_may_succeed_later_is_tried_again_and_what_never_can_is_not() {
             .expect("why")
             .contains("format 99")
     );
+}
+
+#[test]
+fn a_snapshot_that_somebody_changed_is_refused() {
+    let world = world(|text| text);
+    let plan = |sha256: &str| {
+        Command::new(env!("CARGO_BIN_EXE_musubi"))
+            .args(["stage", "plan", "--run-sha256", sha256, "--run"])
+            .arg(world.path("run.yaml"))
+            .output()
+            .expect("start musubi")
+    };
+    let refused = plan(&"0".repeat(64));
+    assert_eq!(refused.status.code(), Some(43));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        said.contains("somebody changed it; start a new run"),
+        "{said}"
+    );
+    let own = said.split("SHA-256 ").nth(1).and_then(|t| t.get(..64));
+    assert_eq!(plan(own.expect("its digest")).status.code(), Some(0));
 }
 
 #[test]

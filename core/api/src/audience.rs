@@ -1,6 +1,6 @@
 //! `Audience`: a segment of customers and where it is delivered.
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::conditions::ReadyStatus;
 /// A segment of customers and where it is delivered.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Audience",
@@ -59,6 +60,7 @@ pub struct AudienceSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.file)].exists_one(x, x)", "give a destination: `file`")
 )]
 pub struct Destination {

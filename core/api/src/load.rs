@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube::core::cel::Validator;
+use kube_core::cel::Validator;
 use serde_json::Value as Json;
 
 pub use crate::secrets::Secrets;
@@ -71,6 +71,22 @@ pub fn load_text(file: &Path, text: &str) -> Result<Catalog, Problems> {
     let mut problems = loader.problems;
     problems.extend(loader.catalog.findings());
     Problems::new(problems).or(loader.catalog)
+}
+
+/// Where a cluster's resources are said to stand: relative paths in them start here, in a worker's pod.
+pub const CLUSTER_FOLDER: &str = "/musubi";
+
+/// Reads resources as a cluster holds them: documents as JSON values. What is wrong with one does not hide the
+/// others: the problems come with the catalog of all that is right.
+#[must_use]
+pub fn load_objects(objects: &[Json]) -> (Catalog, Vec<Problem>) {
+    let text: Vec<String> = objects.iter().map(Json::to_string).collect();
+    let mut loader = Loader::default();
+    let file = Path::new(CLUSTER_FOLDER).join("cluster");
+    loader.text(&file, &text.join("\n---\n"));
+    let mut problems = loader.problems;
+    problems.extend(loader.catalog.findings());
+    (loader.catalog, problems)
 }
 
 /// How a file came up.

@@ -1,14 +1,19 @@
 //! `CustomerPipeline`: what runs, when, how wide; and `CustomerPipelineRun`: one execution.
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{conditions::ReadyStatus, source::S3Connector};
+use crate::{
+    pods::PodSettings,
+    source::S3Connector,
+    status::{CustomerPipelineRunStatus, CustomerPipelineStatus},
+};
 
 /// A pipeline: which sources become customers by which policy, where the tables go, and when.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "CustomerPipeline",
@@ -17,10 +22,16 @@ use crate::{conditions::ReadyStatus, source::S3Connector};
     shortname = "cpl",
     category = "musubi",
     namespaced,
-    status = "ReadyStatus",
+    status = "CustomerPipelineStatus",
     derive = "PartialEq",
     printcolumn(name = "Schedule", type_ = "string", json_path = ".spec.schedule.cron"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend"),
+    printcolumn(
+        name = "Next",
+        type_ = "string",
+        json_path = ".status.nextScheduleTime"
+    ),
+    printcolumn(name = "Last run", type_ = "string", json_path = ".status.lastRun"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -62,6 +73,12 @@ pub struct CustomerPipelineSpec {
     /// How long old things are kept.
     #[serde(default)]
     pub retention: Retention,
+    /// How many runs that are over are kept.
+    #[serde(default)]
+    pub history: History,
+    /// How the pods of stages are made, in a cluster.
+    #[serde(default)]
+    pub pods: PodSettings,
     /// Whether the schedule rests.
     #[serde(default)]
     pub suspend: bool,
@@ -71,6 +88,7 @@ pub struct CustomerPipelineSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.folder), has(self.s3)].exists_one(x, x)", "give exactly one of `folder` and `s3`")
 )]
 pub struct Lake {
@@ -225,9 +243,40 @@ fn default_days() -> u32 {
     7
 }
 
+/// How many runs that are over are kept. What they published stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct History {
+    /// Complete runs.
+    #[serde(default = "default_complete")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub complete: usize,
+    /// Failed runs.
+    #[serde(default = "default_failed")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub failed: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            complete: default_complete(),
+            failed: default_failed(),
+        }
+    }
+}
+
+fn default_complete() -> usize {
+    10
+}
+fn default_failed() -> usize {
+    5
+}
+
 /// One execution of a pipeline. Its spec never changes.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "CustomerPipelineRun",
@@ -240,6 +289,7 @@ fn default_days() -> u32 {
     derive = "PartialEq",
     printcolumn(name = "Pipeline", type_ = "string", json_path = ".spec.pipeline"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
     printcolumn(
         name = "Version",
         type_ = "integer",
@@ -253,6 +303,7 @@ fn default_days() -> u32 {
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.pipeline == oldSelf.pipeline && has(self.asOf) == has(oldSelf.asOf) && (!has(self.asOf) || self.asOf == oldSelf.asOf)", "a run never changes: create another one")
 )]
 pub struct CustomerPipelineRunSpec {
@@ -270,19 +321,4 @@ pub struct CustomerPipelineRunSpec {
     /// Whether the run shall stop.
     #[serde(default)]
     pub cancel: bool,
-}
-
-/// What a run has done so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CustomerPipelineRunStatus {
-    /// Pending, Running, Complete or Failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
-    /// Version that the run published.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub published_version: Option<i64>,
-    /// Conditions: `Complete`, `Failed`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>,
 }

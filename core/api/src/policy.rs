@@ -1,6 +1,6 @@
 //! `IdentityPolicy`: how records become people.
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use crate::conditions::ReadyStatus;
 /// empty spec is a good policy.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "IdentityPolicy",
@@ -33,6 +34,7 @@ use crate::conditions::ReadyStatus;
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.reviewProbability <= self.matchProbability", "`reviewProbability` must not be above `matchProbability`"),
     validation = ("!has(self.identifiers) || self.identifiers.all(a, self.identifiers.exists_one(b, b.field == a.field))", "an identifier is listed twice: remove one"),
     validation = ("!has(self.survivorship) || self.survivorship.all(a, self.survivorship.exists_one(b, b.field == a.field))", "a field has two survivorship rules: put them into one, in turn")
@@ -203,6 +205,7 @@ pub enum Survivor {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.left != self.right", "a pin joins or parts two different records")
 )]
 pub struct Pin {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,7 +69,9 @@ fn default_namespace() -> String {
 }
 
 /// The stages of a run, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum Stage {
@@ -134,4 +137,19 @@ pub struct StageReport {
     pub counts: BTreeMap<String, i64>,
     /// Wall-clock time in milliseconds.
     pub millis: u64,
+    /// From plan alone: how many shards each stage has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub shards: BTreeMap<Stage, u32>,
+}
+
+/// What a shard that failed says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailureReport {
+    /// Stage.
+    pub stage: Stage,
+    /// Shard.
+    pub shard: u32,
+    /// Why, and the way out.
+    pub error: String,
 }

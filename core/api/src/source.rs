@@ -1,6 +1,6 @@
 //! `Source`: one system that holds customer data.
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,7 @@ pub use self::{
 /// One system that holds customer data: where its rows come from, how they are read, and what they mean.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Source",
@@ -53,6 +54,7 @@ pub use self::{
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.streams.all(s, has(self.connector.postgres) ? has(s.table) : has(s.files))", "streams of a postgres connector name a `table`, streams of folder and s3 connectors name `files`"),
     validation = ("self.streams.all(a, self.streams.exists_one(b, b.name == a.name))", "two streams have the same name: rename one")
 )]

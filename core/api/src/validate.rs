@@ -64,6 +64,16 @@ fn pipeline(catalog: &Catalog, from: &Document, spec: &CustomerPipelineSpec) -> 
             text::time_zone(&schedule.time_zone),
         );
     }
+    for (i, own) in spec.pods.stages.iter().enumerate() {
+        let stage = own.stage;
+        let twice = spec.pods.stages[..i].iter().any(|o| o.stage == stage);
+        let message = format!(
+            "stage {} is listed twice: join its settings into one entry",
+            stage.as_str()
+        );
+        let field = format!("spec.pods.stages[{i}].stage");
+        say(&field, if twice { Err(message) } else { Ok(()) });
+    }
     if let Some(endpoint) = spec.lake.s3.as_ref().and_then(|s3| s3.endpoint.as_ref()) {
         say("spec.lake.s3.endpoint", text::endpoint(endpoint));
     }

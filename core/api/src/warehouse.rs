@@ -1,6 +1,6 @@
 //! `Warehouse`: where curated tables are loaded.
 
-use kube::{CustomResource, KubeSchema};
+use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::{
 /// A warehouse that curated tables are loaded into.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
+    crates(kube_core = "::kube_core"),
     group = "musubi.dev",
     version = "v1alpha1",
     kind = "Warehouse",
@@ -35,6 +36,7 @@ use crate::{
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.sqlite), has(self.postgres)].exists_one(x, x)", "give exactly one of `sqlite` and `postgres`")
 )]
 pub struct WarehouseSpec {

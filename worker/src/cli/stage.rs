@@ -7,8 +7,11 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
-use musubi_api::run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, RUN_FORMAT, Run, Stage, StageReport};
-use serde::{Deserialize, Serialize};
+use musubi_api::run::{
+    EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageReport,
+};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use crate::stage::{self, Context, RunRefused};
 
@@ -27,6 +30,9 @@ pub(super) struct Args {
     /// The resolved run.
     #[arg(long, value_name = "FILE")]
     run: PathBuf,
+    /// SHA-256 of that file, hex: another one is refused.
+    #[arg(long, value_name = "HEX")]
+    run_sha256: Option<String>,
     /// Shard, from 0.
     #[arg(long, default_value_t = 0)]
     shard: u32,
@@ -42,14 +48,6 @@ const REPORT_LIMIT: usize = 4096;
 struct Failure {
     code: i32,
     why: String,
-}
-
-/// What a shard that failed says in its report.
-#[derive(Serialize)]
-struct FailureReport<'a> {
-    stage: &'a str,
-    shard: u32,
-    error: &'a str,
 }
 
 /// Runs the command.
@@ -85,6 +83,12 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
     let text = std::fs::read_to_string(&args.run)
         .with_context(|| format!("read {path}"))
         .map_err(again)?;
+    let digest = hex::encode(Sha256::digest(&text));
+    if args.run_sha256.as_ref().is_some_and(|sha| *sha != digest) {
+        return Err(never(format!(
+            "{path} is not what the run was pinned to (SHA-256 {digest}): somebody changed it; start a new run"
+        )));
+    }
     // The format comes first: of a newer one nothing else may be readable.
     let format: Format =
         serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
@@ -97,8 +101,7 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
     let run: Run =
         serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
     let context = Context::open(run, musubi_api::secrets::Secrets::default()).map_err(again)?;
-    let stage = Stage::ALL.into_iter().find(|s| s.as_str() == args.name);
-    let stage = stage.ok_or_else(|| never(format!("there is no stage {}", args.name)))?;
+    let stage = stage_of(args).map_err(again)?;
     if args.shard >= stage::shards(&context, stage).await.map_err(again)? {
         return Err(Failure {
             code: EXIT_SHARD_FAILED,
@@ -111,6 +114,11 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
     stage::run_shard(&context, stage, args.shard)
         .await
         .map_err(again)
+}
+
+fn stage_of(args: &Args) -> Result<Stage> {
+    let stage = Stage::ALL.into_iter().find(|s| s.as_str() == args.name);
+    stage.with_context(|| format!("there is no stage {}", args.name))
 }
 
 /// The one field that every format has.
@@ -128,11 +136,12 @@ fn again(error: anyhow::Error) -> Failure {
 }
 
 fn failure(args: &Args, why: &str) -> Result<String> {
+    let stage = stage_of(args)?;
     let text = |error: &str| {
         serde_json::to_string(&FailureReport {
-            stage: &args.name,
+            stage,
             shard: args.shard,
-            error,
+            error: error.to_owned(),
         })
     };
     let mut end = why.len();

@@ -154,6 +154,15 @@ pub async fn shards(context: &Context, stage: Stage) -> Result<u32> {
     })
 }
 
+/// How wide every stage is.
+async fn widths(context: &Context) -> Result<BTreeMap<Stage, u32>> {
+    let mut widths = BTreeMap::new();
+    for stage in Stage::ALL {
+        widths.insert(stage, shards(context, stage).await?);
+    }
+    Ok(widths)
+}
+
 /// Runs one shard of a stage. A shard that is committed already gives its report at once.
 ///
 /// # Errors
@@ -194,12 +203,17 @@ async fn work(context: &Context, stage: Stage, shard: u32) -> Result<StageReport
         .map(|(name, n)| (name.to_owned(), n))
         .collect();
     let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let shards = match stage {
+        Stage::Plan => widths(context).await?,
+        _ => BTreeMap::new(),
+    };
     Ok(StageReport {
         stage,
         shard,
         reused,
         counts,
         millis,
+        shards,
     })
 }
 

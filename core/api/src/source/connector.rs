@@ -1,6 +1,6 @@
 //! How a system is reached.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.folder), has(self.s3), has(self.postgres)].exists_one(x, x)", "give exactly one of `folder`, `s3` and `postgres`")
 )]
 pub struct Connector {

@@ -1,6 +1,6 @@
 //! How files are decoded.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.csv), has(self.fixedWidth), has(self.records), has(self.json), has(self.parquet), has(self.excel)].exists_one(x, x)", "give exactly one of `csv`, `fixedWidth`, `records`, `json`, `parquet` and `excel`")
 )]
 pub struct Format {
@@ -92,6 +93,7 @@ impl Format {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("has(self.columns) != has(self.types)", "give `columns`, or `types` for lines of several kinds"),
     validation = ("!has(self.types) || self.types.exists(t, t.role == 'detail')", "at least one type needs `role: detail`: without it there are no rows"),
     validation = ("!has(self.types) || self.types.all(a, self.types.exists_one(b, b.tag == a.tag))", "two types have the same tag: lines could not be told apart"),
@@ -154,6 +156,7 @@ pub struct FixedColumn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.types.exists(t, t.role == 'detail')", "at least one type needs `role: detail`: without it there are no rows"),
     validation = ("self.types.all(a, self.types.exists_one(b, b.tag == a.tag))", "two types have the same tag: lines could not be told apart"),
     validation = ("self.types.all(a, self.types.exists_one(b, b.name == a.name))", "two types have the same name: rename one")
@@ -177,6 +180,7 @@ pub struct RecordsFormat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.role == 'trailer' || !(has(self.count) || has(self.sum))", "`count` and `sum` check a trailer: give them to a type with `role: trailer`")
 )]
 pub struct RecordType {
@@ -215,6 +219,7 @@ impl RecordType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.role == 'trailer' || !(has(self.count) || has(self.sum))", "`count` and `sum` check a trailer: give them to a type with `role: trailer`")
 )]
 pub struct FixedRecordType {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,7 @@ pub struct EntityMapping {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("has(self.is) || has(self.isNot) || has(self.present)", "say what the column must be: `is`, `isNot` or `present`")
 )]
 pub struct Condition {
@@ -83,6 +84,7 @@ pub struct CustomerRef {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("[has(self.from), has(self.__const__), has(self.concat), has(self.compute)].exists_one(x, x)", "give exactly one of `from`, `const`, `concat` and `compute`")
 )]
 pub struct FieldMapping {
@@ -136,6 +138,7 @@ pub struct Concat {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.part != 0", "parts count from 1, or from -1 at the end")
 )]
 pub struct Split {

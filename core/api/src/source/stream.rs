@@ -1,6 +1,6 @@
 //! Streams: where rows come from, and how they speak of change.
 
-use kube::KubeSchema;
+use kube_derive::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::{Contract, EntityMapping, Format};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
+    crates(kube_core = "::kube_core"),
     validation = ("self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')", "a stream's name has lower case letters, digits and hyphens, and starts and ends with a letter or digit"),
     validation = ("!(has(self.files) && has(self.table))", "give either `files` or `table`, not both"),
     validation = ("!has(self.files) || has(self.format)", "files need a `format`: csv, fixedWidth, records, json, parquet or excel"),

@@ -1,0 +1,186 @@
+//! How the pods of a pipeline's stages are made. A laptop does not look at it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::run::Stage;
+
+/// What is allowed of a quantity: `500m`, `2`, `1.5Gi`.
+const QUANTITY: &str = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$";
+
+/// How the pods of a pipeline's stages are made. A laptop does not look at it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PodSettings {
+    /// Memory of a pod: what it asks for and what it may take.
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub memory: String,
+    /// Processors that a pod asks for. It may take what is idle.
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub cpu: String,
+    /// Disk for scratch files, emptied after each shard.
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub scratch: String,
+    /// Pods of a stage that run side by side, at most.
+    #[schemars(range(min = 1, max = 10000))]
+    pub parallelism: i32,
+    /// How often a shard is tried again, beside evictions and lost nodes, which do not count.
+    #[schemars(range(min = 0, max = 100))]
+    pub retries: i32,
+    /// Minutes after which a stage that is not complete has failed.
+    #[schemars(range(min = 1, max = 10080))]
+    pub deadline_minutes: i64,
+    /// What happens to a stage's other shards when one has failed.
+    pub on_failure: OnFailure,
+    /// Stages whose pods differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 11))]
+    pub stages: Vec<StagePods>,
+    /// ServiceAccount, for workload identity. Its token is not given to pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub service_account: Option<String>,
+    /// Labels that a node must have.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that pods tolerate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    pub tolerations: Vec<Toleration>,
+    /// PriorityClass of pods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+    /// Further labels of pods. Labels of `musubi.dev/` are the operator's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Further annotations of pods. They go before the operator's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Secrets that images are pulled with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub image_pull_secrets: Vec<String>,
+}
+
+impl Default for PodSettings {
+    fn default() -> Self {
+        Self {
+            memory: "2Gi".into(),
+            cpu: "500m".into(),
+            scratch: "10Gi".into(),
+            parallelism: 20,
+            retries: 3,
+            deadline_minutes: 360,
+            on_failure: OnFailure::default(),
+            stages: Vec::new(),
+            service_account: None,
+            node_selector: BTreeMap::new(),
+            tolerations: Vec::new(),
+            priority_class_name: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            image_pull_secrets: Vec::new(),
+        }
+    }
+}
+
+/// What happens to a stage's other shards when one has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFailure {
+    /// They are ended: the run has failed.
+    #[default]
+    FailFast,
+    /// They go on to their end, so that a retry has less to do.
+    FinishTheRest,
+}
+
+/// A stage whose pods differ.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StagePods {
+    /// The stage.
+    pub stage: Stage,
+    /// Memory of a pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub memory: Option<String>,
+    /// Processors that a pod asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub cpu: Option<String>,
+    /// Disk for scratch files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub scratch: Option<String>,
+    /// Minutes after which the stage has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10080))]
+    pub deadline_minutes: Option<i64>,
+}
+
+/// A taint that pods tolerate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Toleration {
+    /// Key of the taint; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
+    pub key: Option<String>,
+    /// Whether the taint's value has to be `value`.
+    #[serde(default)]
+    pub operator: TolerationOperator,
+    /// Value of the taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub value: Option<String>,
+    /// Effect of the taint; any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub effect: Option<String>,
+}
+
+/// Whether a taint's value counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TolerationOperator {
+    /// It does.
+    #[default]
+    Equal,
+    /// Any value.
+    Exists,
+}
+
+/// What the pods of one stage get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share<'a> {
+    /// Memory.
+    pub memory: &'a str,
+    /// Processors.
+    pub cpu: &'a str,
+    /// Scratch disk.
+    pub scratch: &'a str,
+    /// Deadline in minutes.
+    pub deadline_minutes: i64,
+}
+
+impl PodSettings {
+    /// What the pods of a stage get.
+    #[must_use]
+    pub fn share(&self, stage: Stage) -> Share<'_> {
+        let own = self.stages.iter().find(|own| own.stage == stage);
+        Share {
+            memory: own
+                .and_then(|o| o.memory.as_deref())
+                .unwrap_or(&self.memory),
+            cpu: own.and_then(|o| o.cpu.as_deref()).unwrap_or(&self.cpu),
+            scratch: own
+                .and_then(|o| o.scratch.as_deref())
+                .unwrap_or(&self.scratch),
+            deadline_minutes: own
+                .and_then(|o| o.deadline_minutes)
+                .unwrap_or(self.deadline_minutes),
+        }
+    }
+}

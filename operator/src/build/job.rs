@@ -1,0 +1,364 @@
+//! The Job of one attempt at one stage.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        batch::v1::{
+            Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
+            PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
+        },
+        core::v1::{
+            Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
+            LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
+            ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+        },
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity,
+        apis::meta::v1::{ObjectMeta, OwnerReference},
+    },
+};
+use musubi_api::{
+    pods::{OnFailure, PodSettings, Share, TolerationOperator},
+    run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, Run, Stage},
+};
+
+use super::{MANAGER, PREFIX, RUN, credentials, snapshot};
+
+/// Name of the worker's container.
+pub(crate) const CONTAINER: &str = "worker";
+/// Where a pod finds its snapshot.
+const SNAPSHOT: &str = "/etc/musubi";
+/// Where a stage says what it did.
+const REPORT: &str = "/dev/termination-log";
+
+/// Everything a Job is made from.
+pub(crate) struct Attempt<'a> {
+    /// Name of the Job.
+    pub(crate) name: &'a str,
+    /// The run that owns it.
+    pub(crate) owner: OwnerReference,
+    /// What the run is pinned to.
+    pub(crate) run: &'a Run,
+    /// ConfigMap that holds it.
+    pub(crate) config_map: &'a str,
+    /// Its digest.
+    pub(crate) sha256: &'a str,
+    /// Image of the worker.
+    pub(crate) image: &'a str,
+    /// The stage.
+    pub(crate) stage: Stage,
+    /// Its shards.
+    pub(crate) shards: i32,
+}
+
+/// The Job. Made by POST under its name, never applied: that would bring back a Job that was deleted.
+pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
+    let pods = &attempt.run.spec.pods;
+    let share = pods.share(attempt.stage);
+    Job {
+        metadata: ObjectMeta {
+            name: Some(attempt.name.into()),
+            namespace: Some(attempt.run.namespace.clone()),
+            labels: Some(labels(attempt)),
+            owner_references: Some(vec![attempt.owner.clone()]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(JobSpec {
+            completion_mode: Some("Indexed".into()),
+            completions: Some(attempt.shards),
+            parallelism: Some(attempt.shards.min(pods.parallelism)),
+            backoff_limit_per_index: Some(pods.retries),
+            max_failed_indexes: match pods.on_failure {
+                OnFailure::FailFast => Some(0),
+                OnFailure::FinishTheRest => None,
+            },
+            active_deadline_seconds: Some(share.deadline_minutes * 60),
+            pod_failure_policy: Some(failure_policy()),
+            // The only value that goes with a failure policy: never two pods of one shard by design.
+            pod_replacement_policy: Some("Failed".into()),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(
+                        pods.labels
+                            .clone()
+                            .into_iter()
+                            .chain(labels(attempt))
+                            .collect(),
+                    ),
+                    annotations: Some(annotations(attempt, pods)),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod(attempt, pods, share)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn labels(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("app.kubernetes.io/managed-by".into(), MANAGER.into()),
+        ("app.kubernetes.io/name".into(), "musubi".into()),
+        (format!("{PREFIX}/pipeline"), attempt.run.pipeline.clone()),
+        (format!("{PREFIX}/run-uid"), attempt.owner.uid.clone()),
+        (format!("{PREFIX}/stage"), attempt.stage.as_str().into()),
+    ])
+}
+
+/// Autoscalers leave a worker where it is, unless the pipeline says otherwise.
+fn annotations(attempt: &Attempt<'_>, pods: &PodSettings) -> BTreeMap<String, String> {
+    let ours = [
+        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+        ("karpenter.sh/do-not-disrupt", "true"),
+    ];
+    let ours = ours.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let run = [(RUN.to_owned(), attempt.owner.name.clone())];
+    let theirs = pods.annotations.clone();
+    ours.into_iter().chain(theirs).chain(run).collect()
+}
+
+/// The first rule that fits counts. What the platform did to a pod is no fault of its shard.
+fn failure_policy() -> PodFailurePolicy {
+    let exit = |code: i32, action: &str| PodFailurePolicyRule {
+        action: action.into(),
+        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+            container_name: Some(CONTAINER.into()),
+            operator: "In".into(),
+            values: vec![code],
+        }),
+        on_pod_conditions: None,
+    };
+    let disruption = PodFailurePolicyRule {
+        action: "Ignore".into(),
+        on_exit_codes: None,
+        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+            status: "True".into(),
+            type_: "DisruptionTarget".into(),
+        }]),
+    };
+    PodFailurePolicy {
+        rules: vec![
+            disruption,
+            exit(EXIT_SHARD_FAILED, "FailIndex"),
+            exit(EXIT_RUN_FAILED, "FailJob"),
+        ],
+    }
+}
+
+fn pod(attempt: &Attempt<'_>, pods: &PodSettings, share: Share<'_>) -> PodSpec {
+    let secrets = pods.image_pull_secrets.iter();
+    let secrets: Vec<_> = secrets
+        .map(|name| LocalObjectReference { name: name.clone() })
+        .collect();
+    let tolerations: Vec<_> = pods.tolerations.iter().map(toleration).collect();
+    PodSpec {
+        restart_policy: Some("Never".into()),
+        automount_service_account_token: Some(false),
+        service_account_name: pods.service_account.clone(),
+        enable_service_links: Some(false),
+        node_selector: some(pods.node_selector.clone()),
+        tolerations: (!tolerations.is_empty()).then_some(tolerations),
+        priority_class_name: pods.priority_class_name.clone(),
+        image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
+        security_context: Some(PodSecurityContext {
+            run_as_non_root: Some(true),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".into(),
+                localhost_profile: None,
+            }),
+            ..PodSecurityContext::default()
+        }),
+        containers: vec![container(attempt, share)],
+        volumes: Some(vec![
+            Volume {
+                name: "run".into(),
+                config_map: Some(ConfigMapVolumeSource {
+                    name: attempt.config_map.into(),
+                    ..ConfigMapVolumeSource::default()
+                }),
+                ..Volume::default()
+            },
+            Volume {
+                name: "scratch".into(),
+                empty_dir: Some(EmptyDirVolumeSource {
+                    size_limit: Some(Quantity(share.scratch.into())),
+                    medium: None,
+                }),
+                ..Volume::default()
+            },
+        ]),
+        ..PodSpec::default()
+    }
+}
+
+fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
+    let run = format!("{SNAPSHOT}/{}", snapshot::FILE);
+    let args = [
+        "stage",
+        attempt.stage.as_str(),
+        "--run",
+        &run,
+        "--run-sha256",
+        attempt.sha256,
+        "--shard",
+        "$(JOB_COMPLETION_INDEX)",
+        "--report",
+        REPORT,
+    ];
+    let quantity = |text: &str| Quantity(text.to_owned());
+    let requests = [("cpu", share.cpu), ("memory", share.memory)];
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: Some(read_only),
+        ..VolumeMount::default()
+    };
+    Container {
+        name: CONTAINER.into(),
+        image: Some(attempt.image.into()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        command: Some(vec!["musubi".into()]),
+        args: Some(args.map(String::from).into()),
+        env: Some(credentials::environment(&credentials::needed(
+            attempt.run,
+            attempt.stage,
+        ))),
+        resources: Some(ResourceRequirements {
+            requests: Some(requests.map(|(k, v)| (k.to_owned(), quantity(v))).into()),
+            limits: Some([("memory".to_owned(), quantity(share.memory))].into()),
+            claims: None,
+        }),
+        security_context: Some(SecurityContext {
+            allow_privilege_escalation: Some(false),
+            read_only_root_filesystem: Some(true),
+            capabilities: Some(Capabilities {
+                add: None,
+                drop: Some(vec!["ALL".into()]),
+            }),
+            ..SecurityContext::default()
+        }),
+        termination_message_path: Some(REPORT.into()),
+        // A worker that could not write its report left its last words on standard error.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![
+            mount("run", SNAPSHOT, true),
+            mount("scratch", "/tmp", false),
+        ]),
+        ..Container::default()
+    }
+}
+
+fn toleration(from: &musubi_api::pods::Toleration) -> Toleration {
+    let operator = match from.operator {
+        TolerationOperator::Equal => "Equal",
+        TolerationOperator::Exists => "Exists",
+    };
+    Toleration {
+        key: from.key.clone(),
+        operator: Some(operator.into()),
+        value: from.value.clone(),
+        effect: from.effect.clone(),
+        toleration_seconds: None,
+    }
+}
+
+fn some(map: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
+    (!map.is_empty()).then_some(map)
+}
+
+#[cfg(test)]
+mod tests {
+    use musubi_api::{
+        pods::{OnFailure, StagePods, Toleration},
+        run::{Run, Stage},
+    };
+    use serde_json::{Value, json};
+
+    use super::{Attempt, job};
+    use crate::tests::{owner, run};
+
+    fn made(run: &Run, stage: Stage, shards: i32) -> Value {
+        let job = job(&Attempt {
+            name: "bento-1-clean-1",
+            owner: owner(),
+            run,
+            config_map: "bento-1-run",
+            sha256: "ab12",
+            image: "registry.example.com/musubi@sha256:00",
+            stage,
+            shards,
+        });
+        serde_json::to_value(job).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_job_of_a_stage() {
+        insta::assert_yaml_snapshot!(made(&run(), Stage::Clean, 7));
+    }
+
+    #[test]
+    fn what_the_platform_did_comes_before_what_the_worker_said() {
+        let job = made(&run(), Stage::Match, 2);
+        let rules = &job["spec"]["podFailurePolicy"]["rules"];
+        assert_eq!(rules[0]["action"], "Ignore");
+        assert_eq!(rules[0]["onPodConditions"][0]["type"], "DisruptionTarget");
+        assert_eq!(rules[1]["onExitCodes"]["values"], json!([42]));
+        assert_eq!(rules[1]["action"], "FailIndex");
+        assert_eq!(rules[2]["onExitCodes"]["values"], json!([43]));
+        assert_eq!(rules[2]["action"], "FailJob");
+        assert_eq!(job["spec"]["podReplacementPolicy"], "Failed");
+    }
+
+    #[test]
+    fn settings_of_a_stage_go_before_those_of_the_pipeline() {
+        let mut run = run();
+        run.spec.pods.parallelism = 3;
+        run.spec.pods.on_failure = OnFailure::FinishTheRest;
+        run.spec.pods.node_selector = [("pool".into(), "batch".into())].into();
+        run.spec.pods.tolerations = vec![Toleration {
+            key: Some("batch".into()),
+            ..Toleration::default()
+        }];
+        run.spec.pods.annotations = [("karpenter.sh/do-not-disrupt".into(), "false".into())].into();
+        run.spec.pods.stages = vec![StagePods {
+            stage: Stage::Link,
+            memory: Some("16Gi".into()),
+            cpu: None,
+            scratch: None,
+            deadline_minutes: Some(30),
+        }];
+        let link = made(&run, Stage::Link, 1);
+        let pod = &link["spec"]["template"]["spec"];
+        assert_eq!(
+            pod["containers"][0]["resources"]["limits"]["memory"],
+            "16Gi"
+        );
+        assert_eq!(pod["nodeSelector"]["pool"], "batch");
+        assert_eq!(pod["tolerations"][0]["operator"], "Equal");
+        assert_eq!(link["spec"]["activeDeadlineSeconds"], 1800);
+        assert_eq!(link["spec"]["maxFailedIndexes"], Value::Null);
+        let annotations = &link["spec"]["template"]["metadata"]["annotations"];
+        assert_eq!(annotations["karpenter.sh/do-not-disrupt"], "false");
+        let attach = made(&run, Stage::Attach, 64);
+        assert_eq!(attach["spec"]["parallelism"], 3);
+        assert_eq!(attach["spec"]["completions"], 64);
+        let resources = &attach["spec"]["template"]["spec"]["containers"][0]["resources"];
+        assert_eq!(resources["limits"]["memory"], "2Gi");
+    }
+
+    #[test]
+    fn labels_of_the_operator_cannot_be_set_by_a_pipeline() {
+        let mut run = run();
+        run.spec.pods.labels = [
+            ("musubi.dev/run-uid".into(), "another".into()),
+            ("team".into(), "data".into()),
+        ]
+        .into();
+        let labels = made(&run, Stage::Plan, 1)["spec"]["template"]["metadata"]["labels"].take();
+        assert_eq!(labels["musubi.dev/run-uid"], owner().uid);
+        assert_eq!(labels["team"], "data");
+    }
+}

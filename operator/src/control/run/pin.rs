@@ -1,0 +1,235 @@
+//! What a run is pinned to.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time};
+use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::reflector::ObjectRef};
+use musubi_api::{
+    pipeline::{CustomerPipeline, CustomerPipelineRun},
+    run::{Run, Stage},
+    status::Snapshot,
+};
+
+use super::{Work, now};
+use crate::{
+    build::{MANAGER, credentials, names, snapshot},
+    context::{Error, lock},
+    objects::sentence,
+};
+
+impl Work {
+    /// What the run is pinned to; nothing while it has to wait.
+    pub(super) async fn pin(&mut self) -> Result<Option<Arc<Run>>, Error> {
+        match self.status.snapshot.clone() {
+            Some(Snapshot {
+                config_map,
+                sha256: Some(sha256),
+                ..
+            }) => self.pinned(&config_map, &sha256).await,
+            begun => self.take_snapshot(begun).await,
+        }
+    }
+
+    /// The snapshot that was taken.
+    async fn pinned(&mut self, name: &str, sha256: &str) -> Result<Option<Arc<Run>>, Error> {
+        let held = lock(&self.context.pinned).get(&self.uid()).cloned();
+        if let Some(run) = held {
+            return Ok(Some(run));
+        }
+        let Some(found) = self.config_maps().get_opt(name).await? else {
+            let message = format!(
+                "ConfigMap {name}, which the run is pinned to, was deleted: start another run"
+            );
+            return self.give_up("SnapshotLost", &message).await;
+        };
+        let text = text(found);
+        if snapshot::Pinned::of(text.clone()).sha256 != sha256 {
+            let message = format!(
+                "ConfigMap {name} is not what the run was pinned to: somebody changed it; start another run"
+            );
+            return self.give_up("SnapshotChanged", &message).await;
+        }
+        self.hold(&text).await
+    }
+
+    /// Takes the snapshot: says in the status where it will be, makes it, and says what it is.
+    async fn take_snapshot(&mut self, begun: Option<Snapshot>) -> Result<Option<Arc<Run>>, Error> {
+        if begun.is_none()
+            && let Some(first) = self.runs_before()
+        {
+            let message = format!("run {first} of the same pipeline goes first");
+            self.held_up("Waiting", &message).await?;
+            return Ok(None);
+        }
+        let as_of = match self.as_of() {
+            Ok(as_of) => as_of,
+            Err(message) => return self.give_up("Invalid", &message).await,
+        };
+        let run = match self.resolve(as_of) {
+            Ok(run) => run,
+            Err((reason, message)) => {
+                self.stalled(reason, &message).await?;
+                return Ok(None);
+            }
+        };
+        let pinned = match snapshot::pin(&run) {
+            Ok(pinned) => pinned,
+            Err(error) => return self.give_up("SnapshotTooLarge", &error.to_string()).await,
+        };
+        let name = names::snapshot(&self.run.name_any(), &self.uid());
+        if begun.is_none() {
+            self.unstalled();
+            self.status.phase = Some("Pending".into());
+            self.status.start_time = Some(now());
+            self.status.snapshot = Some(Snapshot {
+                config_map: name.clone(),
+                sha256: None,
+                image: self.context.settings.image.clone(),
+                as_of: Time(as_of),
+            });
+            self.write().await?;
+        }
+        let namespace = self.run.namespace().unwrap_or_default();
+        let made = snapshot::config_map(&name, &namespace, self.owner(), &run.pipeline, &pinned);
+        let params = PostParams {
+            field_manager: Some(MANAGER.into()),
+            ..PostParams::default()
+        };
+        let stands = match self.config_maps().create(&params, &made).await {
+            Ok(made) => made,
+            // It was made before, and nobody had time to say so.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => {
+                self.config_maps().get(&name).await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if !self.owns(&stands) {
+            let message = format!(
+                "ConfigMap {name} belongs to somebody else: delete it, and start another run"
+            );
+            return self.give_up("SnapshotChanged", &message).await;
+        }
+        let text = text(stands);
+        if let Some(snapshot) = &mut self.status.snapshot {
+            snapshot.sha256 = Some(snapshot::Pinned::of(text.clone()).sha256);
+        }
+        // It is written with the first stage.
+        self.hold(&text).await
+    }
+
+    async fn hold(&mut self, text: &str) -> Result<Option<Arc<Run>>, Error> {
+        match serde_saphyr::from_str::<Run>(text) {
+            Ok(run) => {
+                let run = Arc::new(run);
+                lock(&self.context.pinned).insert(self.uid(), run.clone());
+                Ok(Some(run))
+            }
+            Err(error) => {
+                let message = format!("the snapshot cannot be read by this operator: {error}");
+                self.give_up("SnapshotChanged", &message).await
+            }
+        }
+    }
+
+    async fn give_up<T>(
+        &mut self,
+        reason: &'static str,
+        message: &str,
+    ) -> Result<Option<T>, Error> {
+        self.fail(reason, message).await?;
+        Ok(None)
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
+        self.context
+            .scope
+            .within(&self.run.namespace().unwrap_or_default())
+    }
+
+    /// Whether an object is this run's, and not that of one that had its name before.
+    pub(super) fn owns(&self, object: &impl kube::Resource) -> bool {
+        let uid = self.uid();
+        let owners = object.meta().owner_references.iter().flatten();
+        owners.into_iter().any(|owner| owner.uid == uid)
+    }
+
+    /// A run of the same pipeline that goes before this one: they go one after another. One that has begun
+    /// goes first, then the one that was there first.
+    pub(super) fn runs_before(&self) -> Option<String> {
+        let key = |run: &CustomerPipelineRun| {
+            let made = run.creation_timestamp().map(|t| t.0);
+            (made, run.name_any())
+        };
+        let begun = self.status.snapshot.is_some();
+        let (own, uid, namespace) = (key(&self.run), self.uid(), self.run.namespace());
+        let first = self.context.objects.runs.find(|other| {
+            let status = other.status.clone().unwrap_or_default();
+            other.spec.pipeline == self.run.spec.pipeline
+                && other.namespace() == namespace
+                && other.uid().as_ref() != Some(&uid)
+                && other.meta().deletion_timestamp.is_none()
+                && !status.is_over()
+                && (status.snapshot.is_some() || (!begun && key(other) < own))
+        })?;
+        Some(first.name_any())
+    }
+
+    /// The instant the run speaks for.
+    fn as_of(&self) -> Result<Timestamp, String> {
+        if let Some(snapshot) = &self.status.snapshot {
+            return Ok(snapshot.as_of.0);
+        }
+        match &self.run.spec.as_of {
+            Some(text) => text.parse().map_err(|_| {
+                format!(
+                    "spec.asOf: `{text}` is not an instant: write it as 2026-11-24T04:00:00+09:00"
+                )
+            }),
+            None => Ok(self
+                .run
+                .creation_timestamp()
+                .map_or_else(Timestamp::now, |made| made.0)),
+        }
+    }
+
+    /// The pipeline as it is now, with all that it refers to; or why it cannot be run.
+    fn resolve(&self, as_of: Timestamp) -> Result<Run, (&'static str, String)> {
+        let name = &self.run.spec.pipeline;
+        let namespace = self.run.namespace().unwrap_or_default();
+        let pipelines = &self.context.objects.pipelines;
+        let pipeline = pipelines
+            .get(&ObjectRef::<CustomerPipeline>::new(name).within(&namespace))
+            .ok_or_else(|| {
+                let message =
+                    format!("there is no CustomerPipeline {name} in namespace {namespace}");
+                ("PipelineNotFound", message)
+            })?;
+        let (catalog, problems) = self.context.objects.closure(&pipeline);
+        let first = |problems: &[musubi_api::Problem]| {
+            let sentences: Vec<String> = problems.iter().take(5).map(sentence).collect();
+            ("Invalid", sentences.join("\n"))
+        };
+        if !problems.is_empty() {
+            return Err(first(&problems));
+        }
+        let mut run = catalog
+            .resolve_run(Some(name), &self.uid(), as_of)
+            .map_err(|problems| first(problems.as_slice()))?;
+        run.allow.clone_from(&self.run.spec.allow);
+        let all = Stage::ALL;
+        let keys = all
+            .iter()
+            .flat_map(|s| credentials::needed(&run, *s))
+            .collect();
+        match self.context.settings.allowed.refuses(&keys) {
+            Some(refusal) => Err(("SecretNotAllowed", refusal)),
+            None => Ok(run),
+        }
+    }
+}
+
+fn text(config_map: ConfigMap) -> String {
+    let mut data = config_map.data.unwrap_or_default();
+    data.remove(snapshot::FILE).unwrap_or_default()
+}

@@ -1,0 +1,127 @@
+//! When runs are due.
+
+use std::str::FromStr;
+
+use croner::Cron;
+use jiff::{Timestamp, tz::TimeZone};
+use musubi_api::pipeline::Schedule;
+
+/// What a schedule says at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// The latest due time that is not dealt with. Earlier ones that were missed are made up for by it: a run
+    /// takes whatever is new.
+    pub(crate) due: Option<Timestamp>,
+    /// Whether it is so late that the starting deadline has passed.
+    pub(crate) too_late: bool,
+    /// The next due time.
+    pub(crate) next: Option<Timestamp>,
+}
+
+/// Looks at a schedule. `since` is the due time that was dealt with last, or the pipeline's creation.
+///
+/// A time that the clock jumps over is due at the first instant after the jump; of a time that comes twice
+/// the first counts, unless the hour is a wildcard.
+///
+/// # Errors
+/// What is wrong with the expression or the time zone.
+pub(crate) fn look(schedule: &Schedule, since: Timestamp, now: Timestamp) -> Result<Look, String> {
+    let cron = Cron::from_str(&schedule.cron).map_err(|e| e.to_string())?;
+    let zone = TimeZone::get(&schedule.time_zone).map_err(|e| e.to_string())?;
+    let here = now.to_zoned(zone);
+    // A date that never comes, such as 30 February, has neither.
+    let next = cron.find_next_occurrence(&here, false).ok();
+    let last = cron.find_previous_occurrence(&here, true).ok();
+    let due = last.map(|at| at.timestamp()).filter(|at| *at > since);
+    let deadline = schedule.starting_deadline_seconds;
+    let too_late = due
+        .zip(deadline)
+        .is_some_and(|(due, deadline)| now.as_second().saturating_sub(due.as_second()) > deadline);
+    Ok(Look {
+        due,
+        too_late,
+        next: next.map(|at| at.timestamp()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use musubi_api::pipeline::{ConcurrencyPolicy, Schedule};
+
+    use super::{Look, look};
+
+    fn schedule(cron: &str, zone: &str) -> Schedule {
+        Schedule {
+            cron: cron.into(),
+            time_zone: zone.into(),
+            concurrency_policy: ConcurrencyPolicy::Forbid,
+            starting_deadline_seconds: None,
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    fn seen(schedule: &Schedule, since: &str, now: &str) -> Look {
+        look(schedule, at(since), at(now)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn a_night_in_tokyo() {
+        let night = schedule("30 4 * * *", "Asia/Tokyo");
+        let before = seen(&night, "2026-11-24T19:30:00Z", "2026-11-25T19:29:59Z");
+        assert_eq!(before.due, None);
+        assert_eq!(before.next, Some(at("2026-11-25T19:30:00Z")));
+        let on_time = seen(&night, "2026-11-24T19:30:00Z", "2026-11-25T19:30:00Z");
+        assert_eq!(on_time.due, Some(at("2026-11-25T19:30:00Z")));
+        assert_eq!(on_time.next, Some(at("2026-11-26T19:30:00Z")));
+        let dealt_with = seen(&night, "2026-11-25T19:30:00Z", "2026-11-25T19:31:00Z");
+        assert_eq!(dealt_with.due, None);
+    }
+
+    #[test]
+    fn after_a_year_of_rest_one_run_is_due() {
+        let often = schedule("*/5 * * * *", "Asia/Tokyo");
+        let look = seen(&often, "2025-11-25T00:00:00Z", "2026-11-25T00:03:00Z");
+        assert_eq!(look.due, Some(at("2026-11-25T00:00:00Z")));
+        assert!(!look.too_late);
+    }
+
+    #[test]
+    fn a_start_that_is_too_late_is_told() {
+        let mut night = schedule("30 4 * * *", "Asia/Tokyo");
+        night.starting_deadline_seconds = Some(3600);
+        let since = "2026-11-24T19:30:00Z";
+        assert!(!seen(&night, since, "2026-11-25T20:30:00Z").too_late);
+        assert!(seen(&night, since, "2026-11-25T20:30:01Z").too_late);
+    }
+
+    #[test]
+    fn when_clocks_go_forward_the_missing_hour_is_made_up_for_at_its_end() {
+        // New York has no 02:30 on 8 March 2026: 01:59:59 is followed by 03:00, 07:00 UTC.
+        let night = schedule("30 2 * * *", "America/New_York");
+        let look = seen(&night, "2026-03-07T07:30:00Z", "2026-03-08T12:00:00Z");
+        assert_eq!(look.due, Some(at("2026-03-08T07:00:00Z")));
+        assert_eq!(look.next, Some(at("2026-03-09T06:30:00Z")));
+    }
+
+    #[test]
+    fn when_clocks_go_back_the_hour_that_comes_twice_counts_once() {
+        // New York has 01:30 twice on 1 November 2026, at 05:30 and 06:30 UTC.
+        let night = schedule("30 1 * * *", "America/New_York");
+        let first = seen(&night, "2026-10-31T05:30:00Z", "2026-11-01T05:30:00Z");
+        assert_eq!(first.due, Some(at("2026-11-01T05:30:00Z")));
+        assert_eq!(first.next, Some(at("2026-11-02T06:30:00Z")));
+        let second = seen(&night, "2026-11-01T05:30:00Z", "2026-11-01T06:45:00Z");
+        assert_eq!(second.due, None, "it was dealt with an hour before");
+    }
+
+    #[test]
+    fn a_date_that_never_comes_is_never_due() {
+        let never = schedule("0 0 30 2 *", "Asia/Tokyo");
+        let look = seen(&never, "2025-01-01T00:00:00Z", "2026-01-01T00:00:00Z");
+        assert_eq!((look.due, look.next), (None, None));
+    }
+}
