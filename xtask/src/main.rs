@@ -19,7 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Chore {
     /// Format, lint, build and run every test.
-    Test,
+    Test(test::Args),
     /// Measure: `cargo xtask bench clean|run|day|identity`, each with `--help`.
     #[command(disable_help_flag = true)]
     Bench {
@@ -38,7 +38,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
-        Chore::Test => test::run(),
+        Chore::Test(args) => test::run(&args),
         Chore::Bench { args } => bench::run(&args),
         Chore::Tools => servers::prepare().map(|found| {
             for (name, path) in found {

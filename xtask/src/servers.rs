@@ -62,9 +62,7 @@ fn provide(tool: &Tool) -> Result<PathBuf> {
         "apt-get install -y {} (or set {} to where it is)",
         tool.package, tool.variable
     );
-    apt(&["update"])
-        .and_then(|()| apt(&["install", "-y", tool.package]))
-        .with_context(|| format!("install {}; by hand: {by_hand}", tool.name))?;
+    install(tool.package).with_context(|| format!("install {}; by hand: {by_hand}", tool.name))?;
     (tool.find)().with_context(|| {
         format!(
             "{} is not where Debian puts it; by hand: {by_hand}",
@@ -96,6 +94,11 @@ fn find_postgres() -> Option<PathBuf> {
     found
         .pop()
         .or_else(|| Some(on_path("initdb")?.parent()?.to_owned()).filter(complete))
+}
+
+/// Installs a package of Debian.
+pub(crate) fn install(package: &str) -> Result<()> {
+    apt(&["update"]).and_then(|()| apt(&["install", "-y", package]))
 }
 
 fn apt(args: &[&str]) -> Result<()> {

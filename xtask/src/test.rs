@@ -1,6 +1,7 @@
 //! `cargo xtask test`: what has to hold before anything is merged.
 
 use std::{
+    ffi::OsString,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
@@ -9,10 +10,24 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::servers;
+use crate::{cluster, servers};
+
+/// Where the operator is tested.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A cluster that is there already (kind, EKS), instead of one on this machine. `MUSUBI_IMAGE` names an image
+    /// with the programs that its nodes can pull, `MUSUBI_CLUSTER_HOST` an address of this machine that its pods reach.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
 
 /// Runs every check in order and stops at the first that fails.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for variable in ["MUSUBI_IMAGE", "MUSUBI_CLUSTER_HOST"] {
+        if args.kubeconfig.is_some() && std::env::var_os(variable).is_none() {
+            bail!("with --kubeconfig, {variable} has to be set: see cargo xtask test --help");
+        }
+    }
     step("format", &["fmt", "--all", "--check"])?;
     step(
         "lint",
@@ -26,12 +41,37 @@ pub(crate) fn run() -> Result<()> {
         ],
     )?;
     let servers = servers::prepare()?;
-    let (passed, failed) = tests(&servers)?;
+    // What pods run has to be built before the tests are.
+    step("programs", &["build", "--workspace", "--bins"])?;
+    let held = match args.kubeconfig {
+        Some(_) => None,
+        None => cluster::hold(&programs(), servers::install)?,
+    };
+    let mut environment: Vec<(&str, OsString)> = Vec::new();
+    environment.extend(servers.into_iter().map(|(name, path)| (name, path.into())));
+    if let Some(kubeconfig) = &args.kubeconfig {
+        let path = std::path::absolute(kubeconfig)?;
+        environment.push(("MUSUBI_KUBECONFIG", path.into()));
+    }
+    let of_cluster = held.iter().flat_map(|held| held.environment());
+    environment.extend(of_cluster.map(|(name, value)| (name, value.into())));
+    let (passed, failed) = tests(&environment)?;
     println!("{passed} passed, {failed} failed");
+    if held.is_none() && args.kubeconfig.is_none() {
+        println!("the operator was not tested in a cluster; what that needs is said above");
+    }
     if failed > 0 {
         bail!("{failed} tests failed");
     }
     Ok(())
+}
+
+/// The programs that pods run. They lie beside this one.
+fn programs() -> Vec<PathBuf> {
+    let here = std::env::current_exe().unwrap_or_default();
+    ["musubi", "musubi-operator"]
+        .map(|name| here.with_file_name(name))
+        .into()
 }
 
 fn cargo() -> Command {
@@ -52,11 +92,11 @@ fn step(name: &str, args: &[&str]) -> Result<()> {
 }
 
 /// Runs the tests of every crate and adds up what they report.
-fn tests(servers: &[(&str, PathBuf)]) -> Result<(u64, u64)> {
+fn tests(environment: &[(&str, OsString)]) -> Result<(u64, u64)> {
     let begun = Instant::now();
     let mut child = cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
-        .envs(servers.iter().map(|(name, path)| (name, path)))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .spawn()
         .context("start cargo test")?;

@@ -9,6 +9,7 @@
 //! `MUSUBI_MOTO`, `MUSUBI_TEST_TOOLS`, `MUSUBI_CHROMIUM`.
 
 mod browser;
+mod cluster;
 pub mod cutter;
 mod guard;
 mod postgres;
@@ -18,6 +19,7 @@ mod serve;
 pub mod tools;
 
 pub use browser::{Browser, View};
+pub use cluster::Cluster;
 pub use guard::free_port;
 pub use postgres::Postgres;
 pub use s3::{Moto, SeaweedFs};

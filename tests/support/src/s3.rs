@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::PathBuf,
     time::Duration,
 };
@@ -16,11 +16,15 @@ pub(crate) const ACCESS_KEY: &str = "musubi-test-key";
 /// Secret key of the test user.
 pub(crate) const SECRET_KEY: &str = "musubi-test-secret";
 
+/// Where servers listen that nobody else shall reach.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// A SeaweedFS with S3: up in a few seconds, about 300 MB of memory.
 #[derive(Debug)]
 pub struct SeaweedFs {
     _server: Guarded,
     _dir: TempDir,
+    address: String,
     port: u16,
 }
 
@@ -29,19 +33,20 @@ pub struct SeaweedFs {
 pub struct Moto {
     _server: Guarded,
     _dir: TempDir,
+    address: String,
     port: u16,
 }
 
 macro_rules! endpoint {
     ($type:ty) => {
         impl $type {
-            /// `http://127.0.0.1:port`.
+            /// `http://address:port`.
             #[must_use]
             pub fn endpoint(&self) -> String {
-                format!("http://127.0.0.1:{}", self.port)
+                format!("http://{}:{}", self.address, self.port)
             }
 
-            /// Port on 127.0.0.1.
+            /// Port.
             #[must_use]
             pub const fn port(&self) -> u16 {
                 self.port
@@ -59,8 +64,13 @@ endpoint!(SeaweedFs);
 endpoint!(Moto);
 
 impl SeaweedFs {
-    /// Starts one with these buckets.
+    /// Starts one with these buckets, on loopback.
     pub fn start(buckets: &[&str]) -> Result<Self, StartError> {
+        Self::start_at(LOOPBACK, buckets)
+    }
+
+    /// Starts one that listens on one address of this machine, and no other.
+    pub fn start_at(address: &str, buckets: &[&str]) -> Result<Self, StartError> {
         let program = tool("MUSUBI_WEED", "weed")?;
         let dir = tempfile::Builder::new().prefix("musubi-weed-").tempdir()?;
         let config = dir.path().join("s3.json");
@@ -73,8 +83,8 @@ impl SeaweedFs {
         // The default number of volumes runs out with the second bucket.
         let args = vec![
             "server".into(),
-            "-ip=127.0.0.1".into(),
-            "-ip.bind=127.0.0.1".into(),
+            format!("-ip={address}"),
+            format!("-ip.bind={address}"),
             format!("-dir={}", data.display()),
             "-volume.max=200".into(),
             "-master.volumeSizeLimitMB=64".into(),
@@ -95,17 +105,18 @@ impl SeaweedFs {
         let log = dir.path().join("log");
         let mut server = Guarded::start(&program, &args, &[], None, "TERM", &log)?;
         server.wait("SeaweedFS", &log, Duration::from_secs(90), || {
-            answers(port, "GET", "/").is_some()
+            answers(address, port, "GET", "/").is_some()
         })?;
         let make = buckets.iter().map(|b| format!("/buckets/{b}/"));
         for path in make {
             server.wait("SeaweedFS (bucket)", &log, Duration::from_secs(60), || {
-                answers(filer, "POST", &path).is_some_and(|s| s == 200 || s == 201)
+                answers(address, filer, "POST", &path).is_some_and(|s| s == 200 || s == 201)
             })?;
         }
         Ok(Self {
             _server: server,
             _dir: dir,
+            address: address.into(),
             port,
         })
     }
@@ -121,16 +132,17 @@ impl Moto {
         let log = dir.path().join("log");
         let mut server = Guarded::start(&program, &args, &[], None, "TERM", &log)?;
         server.wait("moto", &log, Duration::from_secs(90), || {
-            answers(port, "GET", "/moto-api/").is_some()
+            answers(LOOPBACK, port, "GET", "/moto-api/").is_some()
         })?;
         for b in buckets {
             server.wait("moto (bucket)", &log, Duration::from_secs(30), || {
-                answers(port, "PUT", &format!("/{b}")).is_some_and(|s| s == 200)
+                answers(LOOPBACK, port, "PUT", &format!("/{b}")).is_some_and(|s| s == 200)
             })?;
         }
         Ok(Self {
             _server: server,
             _dir: dir,
+            address: LOOPBACK.into(),
             port,
         })
     }
@@ -143,12 +155,12 @@ fn identities() -> String {
 }
 
 /// Status of a bare request, if there is an HTTP answer at all.
-fn answers(port: u16, method: &str, path: &str) -> Option<u16> {
-    let mut s =
-        TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(1)).ok()?;
+fn answers(address: &str, port: u16, method: &str, path: &str) -> Option<u16> {
+    let to = SocketAddr::new(address.parse().ok()?, port);
+    let mut s = TcpStream::connect_timeout(&to, Duration::from_secs(1)).ok()?;
     s.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     );
     s.write_all(request.as_bytes()).ok()?;
     let mut head = [0; 12];

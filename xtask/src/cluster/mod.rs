@@ -9,6 +9,7 @@ mod image;
 mod place;
 mod prerequisites;
 mod programs;
+mod tests;
 mod up;
 
 use std::{path::PathBuf, process::Command};
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use place::Place;
+pub(crate) use tests::hold;
 use up::Leash;
 
 /// What to do with this checkout's cluster.

@@ -28,6 +28,11 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
+    /// Whether Debian brings all that is missing.
+    pub(super) fn can_be_installed(&self) -> bool {
+        !self.root && !self.go
+    }
+
     /// Whether nothing is missing.
     pub(crate) fn is_nothing(&self) -> bool {
         !self.root && !self.go && self.packages.is_empty()

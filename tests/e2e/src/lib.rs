@@ -1,0 +1,1 @@
+//! Tests of the operator and its workers in a real cluster: see `tests/`.

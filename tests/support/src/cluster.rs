@@ -1,0 +1,68 @@
+//! The cluster that tests run in, when there is one.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::StartError;
+
+/// A real cluster: `cargo xtask test` brings it up, or `cargo xtask cluster up`.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// What an administrator connects with.
+    pub kubeconfig: PathBuf,
+    /// Address of this machine that pods reach.
+    pub host: String,
+    /// Image on every node with the programs under test, as `repository:tag`.
+    pub image: String,
+    /// Folder with `kubectl` and `helm`.
+    tools: PathBuf,
+}
+
+impl Cluster {
+    /// The cluster that the environment names; says so when there is none.
+    #[must_use]
+    pub fn find() -> Option<Self> {
+        let get = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let found = get("MUSUBI_KUBECONFIG").zip(get("MUSUBI_CLUSTER_HOST"));
+        let Some(((kubeconfig, host), image)) = found.zip(get("MUSUBI_IMAGE")) else {
+            eprintln!("not tested: there is no cluster (`cargo xtask test` brings one up as root)");
+            return None;
+        };
+        Some(Self {
+            kubeconfig: kubeconfig.into(),
+            host,
+            image,
+            // Without it those on the PATH.
+            tools: get("MUSUBI_CLUSTER_TOOLS").unwrap_or_default().into(),
+        })
+    }
+
+    /// Runs `kubectl` or `helm` to its end, and gives what it printed.
+    ///
+    /// # Errors
+    /// What it said when it failed.
+    pub fn tool(&self, name: &str, args: &[&str]) -> Result<String, StartError> {
+        let out = Command::new(self.tools.join(name))
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(args)
+            .current_dir(root())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|e| StartError(format!("{name}: {e}")))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if out.status.success() {
+            return Ok(text(&out.stdout));
+        }
+        let args = args.join(" ");
+        Err(StartError(format!("{name} {args}: {}", text(&out.stderr))))
+    }
+}
+
+/// Top folder of the checkout.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

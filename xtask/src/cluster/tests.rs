@@ -1,0 +1,73 @@
+//! The cluster that `cargo xtask test` brings up for its tests, and ends with them.
+
+use std::{path::PathBuf, process::ChildStdin};
+
+use anyhow::Result;
+
+use super::{Leash, Place, build, down, image, prerequisites, up};
+
+/// Image with the programs under test.
+const IMAGE: &str = "localhost/musubi:test";
+
+/// A cluster, as long as this value lives.
+pub(crate) struct Held {
+    place: Place,
+    /// Folder with `kubectl` and `helm`.
+    tools: PathBuf,
+    /// None when the cluster was up before: it stays.
+    leash: Option<ChildStdin>,
+}
+
+impl Held {
+    /// What tests find the cluster by.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let kubeconfig = self.place.kubeconfig().display().to_string();
+        vec![
+            ("MUSUBI_KUBECONFIG", kubeconfig),
+            ("MUSUBI_CLUSTER_HOST", self.place.host.clone()),
+            ("MUSUBI_CLUSTER_TOOLS", self.tools.display().to_string()),
+            ("MUSUBI_IMAGE", IMAGE.into()),
+        ]
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.leash.is_some()
+            && let Err(error) = down(&self.place)
+        {
+            eprintln!("cluster: {error:#}");
+        }
+    }
+}
+
+/// Brings a cluster up with programs that were built; says why when this machine cannot.
+pub(crate) fn hold(
+    programs: &[PathBuf],
+    install: impl Fn(&str) -> Result<()>,
+) -> Result<Option<Held>> {
+    let missing = prerequisites::missing();
+    if missing.can_be_installed() {
+        for package in &missing.packages {
+            install(package)?;
+        }
+    }
+    let missing = prerequisites::missing();
+    if !missing.is_nothing() {
+        println!("cluster: NOT TESTED: {missing}");
+        return Ok(None);
+    }
+    let bin = build::run()?;
+    let place = Place::of_this_checkout();
+    let leash = match place.holder() {
+        Some(_) => None,
+        None => up::run(&place, &bin, Leash::Held)?,
+    };
+    let held = Held {
+        place,
+        tools: bin.clone(),
+        leash,
+    };
+    image::load_programs(&held.place, &bin, IMAGE, programs)?;
+    Ok(Some(held))
+}
