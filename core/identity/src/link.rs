@@ -70,6 +70,7 @@ fn put_together(
     policy: &Policy,
     records: &[u32],
 ) -> Linked {
+    matcher.shards_are_done();
     let features = &matcher.features;
     let mut among = vec![false; features.len()];
     records.iter().for_each(|r| among[*r as usize] = true);

@@ -1,9 +1,11 @@
 //! Matching: the candidate pairs of a shard, scored, and those kept that are worth a look.
 
+use std::sync::{Arc, PoisonError};
+
 use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use crate::blocking::{Block, Blocking, RULES, pass_of, shard_of};
+use crate::blocking::{Block, Blocking, RULES, Sketches, pass_of, shard_of};
 use crate::edge::{Edge, Edges};
 use crate::error::IdentityError;
 use crate::features::RecordSet;
@@ -32,7 +34,8 @@ impl Matcher {
         if shard >= shards {
             return Err(IdentityError::Shard { shard, shards });
         }
-        let blocking = Blocking::new(&self.features, &self.hubs);
+        let sketches = self.sketches();
+        let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
         let touched = changed.map(|set| {
             let is: Vec<bool> = self
                 .features
@@ -78,6 +81,19 @@ impl Matcher {
         }
         out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
         Ok(out)
+    }
+
+    /// What blocking looks at, made once for the shards that are at work.
+    fn sketches(&self) -> Arc<Sketches> {
+        let mut held = self.sketches.lock().unwrap_or_else(PoisonError::into_inner);
+        let sketches = held.get_or_insert_with(|| Arc::new(Sketches::of(&self.features)));
+        sketches.clone()
+    }
+
+    /// No shard is to come: what they shared is free again.
+    pub(crate) fn shards_are_done(&self) {
+        let mut held = self.sketches.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = None;
     }
 
     /// The pairs of a block that are scored here and nowhere else.

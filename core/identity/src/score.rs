@@ -1,9 +1,11 @@
 //! Scores: the probability that a pair is one person rather than two members of one household or two
 //! strangers (Fellegi and Sunter 1969, with a third class).
 
+use std::sync::{Arc, Mutex};
+
 use hashbrown::HashMap;
 
-use crate::blocking::Hubs;
+use crate::blocking::{Hubs, Sketches};
 use crate::bound::Gains;
 use crate::compare::{self, COMPARISONS, Comparing, LEVELS, Levels};
 use crate::edge::Edge;
@@ -128,6 +130,7 @@ impl Frequencies {
 pub struct Matcher {
     pub(crate) features: Features,
     pub(crate) hubs: Hubs,
+    pub(crate) sketches: Mutex<Option<Arc<Sketches>>>,
     pub(crate) prior: Parts,
     /// Bits that a conflict of birth dates weighs beyond its own: people have one. Where the data's birth dates are
     /// often wrong it weighs nothing more.
@@ -153,6 +156,7 @@ impl Matcher {
             frequencies: frequencies.collect(),
             features,
             hubs: model.hubs(),
+            sketches: Mutex::default(),
             prior: Parts {
                 person: model.lambda_person.max(1e-15).log2() as f32,
                 household: model.lambda_household.max(1e-15).log2() as f32,

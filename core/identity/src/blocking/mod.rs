@@ -72,9 +72,21 @@ impl Blocks {
     }
 }
 
+/// What rules look at, of every record.
+pub(crate) struct Sketches(Vec<Sketch>);
+
+impl Sketches {
+    pub(crate) fn of(features: &Features) -> Self {
+        let rows = features.rows.par_iter();
+        Self(rows.map(|row| Sketch::of(features, row)).collect())
+    }
+}
+
 /// Records and the blocks that they are in.
 pub(crate) struct Blocking<'a> {
     features: &'a Features,
+    /// Where all records are looked at, they are made once.
+    sketches: Option<&'a Sketches>,
     hubs: &'a Hubs,
     /// Whether a rule has hubs.
     refined: [bool; RULES.len()],
@@ -83,13 +95,24 @@ pub(crate) struct Blocking<'a> {
 }
 
 impl<'a> Blocking<'a> {
+    /// Over a few records, looked at one by one.
     pub(crate) fn new(features: &'a Features, hubs: &'a Hubs) -> Self {
+        Self::with(features, None, hubs)
+    }
+
+    /// Over all records.
+    pub(crate) fn over(features: &'a Features, sketches: &'a Sketches, hubs: &'a Hubs) -> Self {
+        Self::with(features, Some(sketches), hubs)
+    }
+
+    fn with(features: &'a Features, sketches: Option<&'a Sketches>, hubs: &'a Hubs) -> Self {
         let mut refined = [false; RULES.len()];
         for (rule, _) in &hubs.keys {
             refined[usize::from(*rule)] = true;
         }
         Self {
             features,
+            sketches,
             hubs,
             refined,
             needs: std::array::from_fn(|r| RULES[r].needs()),
@@ -97,7 +120,10 @@ impl<'a> Blocking<'a> {
     }
 
     fn sketch(&self, record: u32) -> Sketch {
-        Sketch::of(self.features, &self.features.rows[record as usize])
+        match self.sketches {
+            Some(sketches) => sketches.0[record as usize].clone(),
+            None => Sketch::of(self.features, &self.features.rows[record as usize]),
+        }
     }
 
     /// The blocks of the keys that the predicate takes.

@@ -136,7 +136,7 @@ const REFINEMENTS: [Part; 5] = [Given, Family, BirthDate, Place, House];
 pub(super) fn refinements(rule: usize) -> impl Iterator<Item = Part> + Clone {
     let implied = RULES[rule].parts.iter().fold(0, |bits, part| {
         bits | match part {
-            Names => Given.bit() | Family.bit(),
+            Names | Sounds => Given.bit() | Family.bit(),
             Birth => BirthDate.bit(),
             Postal | Town => Place.bit(),
             part => part.bit(),

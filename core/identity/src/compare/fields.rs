@@ -122,6 +122,11 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
     }
     let parts = |d: u32| (d / 10_000, d / 100 % 100, d % 100);
     let ((ya, ma, da), (yb, mb, db)) = (parts(a), parts(b));
+    let same = [ya == yb, ma == mb, da == db];
+    if same == [false; 3] {
+        // One slip leaves a part as it is.
+        return 5;
+    }
     if ya == yb && ma == db && da == mb {
         return 2;
     }
@@ -140,9 +145,9 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
         (Some(i), Some(j), None) if j == i + 1 && xa[i] == xb[j] && xa[j] == xb[i] => return 2,
         _ => {}
     }
-    match (ya == yb, ma == mb, da == db) {
-        (true, true, _) | (true, _, true) | (_, true, true) => 3,
-        (true, ..) => 4,
+    match same {
+        [true, true, _] | [true, _, true] | [_, true, true] => 3,
+        [true, ..] => 4,
         _ => 5,
     }
 }

@@ -19,7 +19,7 @@ use sample::{SHARES, Sample};
 const BELIEF_M: f64 = 25.0;
 const BELIEF_U: f64 = 1000.0;
 /// Pairs a record that no rule needs to justify.
-const FEW_PAIRS: usize = 5;
+const FEW_PAIRS: usize = 2;
 /// Pairs that a match is worth which no earlier rule finds.
 const PAIRS_A_MATCH: f64 = 2000.0;
 /// What a pair costs that an earlier rule has made, next to one that is compared.

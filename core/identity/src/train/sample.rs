@@ -6,13 +6,15 @@ use std::collections::{BTreeMap, BinaryHeap};
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
-use crate::blocking::{Blocking, Hubs, RULES, pairs_of, pass_of};
+use crate::blocking::{Blocking, Hubs, RULES, Sketches, pairs_of, pass_of};
 use crate::compare::{COMPARISONS, Comparing, Levels};
 use crate::features::{Features, Row};
 use crate::model::RuleStats;
 use crate::policy::Policy;
 
 const SAMPLE_PER_RULE: u64 = 150_000;
+/// Blocks that are counted together.
+const BLOCKS: usize = 512;
 const RANDOM_PAIRS: u64 = 1_000_000;
 /// Shares of one person, one household and strangers among the pairs of a rule, to begin with.
 pub(super) const SHARES: [f64; 3] = [0.4, 0.1, 0.5];
@@ -49,8 +51,9 @@ pub(super) fn draw(
         }
         levels
     };
-    let (stats, hubs, drawn) = survey(features, policy, seed);
-    let blocking = Blocking::new(features, &hubs);
+    let sketches = Sketches::of(features);
+    let (stats, hubs, drawn) = survey(features, &sketches, policy, seed);
+    let blocking = Blocking::over(features, &sketches, &hubs);
     let keys: Vec<HashSet<u32>> = drawn.iter().map(Drawn::keys).collect();
     let blocks = blocking.blocks(|rule, key| keys[rule].contains(&key));
     let mut sample = Sample {
@@ -65,14 +68,16 @@ pub(super) fn draw(
     {
         let counted: Vec<HashMap<(Levels, bool), u64>> = blocks
             .of(r)
-            .par_iter()
-            .map(|block| {
+            .par_chunks(BLOCKS)
+            .map(|blocks| {
                 let mut counts = HashMap::new();
-                let members = blocking.members(block);
-                blocking.pairs(block, &members, |a, b| {
-                    let first = blocking.owns(block, a, b);
-                    *counts.entry((pattern(&a.row, &b.row), first)).or_default() += 1;
-                });
+                for block in blocks {
+                    let members = blocking.members(block);
+                    blocking.pairs(block, &members, |a, b| {
+                        let first = blocking.owns(block, a, b);
+                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += 1;
+                    });
+                }
                 counts
             })
             .collect();
@@ -94,9 +99,14 @@ pub(super) fn draw(
 }
 
 /// Sizes of all blocks, the oversized ones, and by rule the keys of those that are drawn.
-fn survey(features: &Features, policy: &Policy, seed: u64) -> (Vec<RuleStats>, Hubs, Vec<Drawn>) {
+fn survey(
+    features: &Features,
+    sketches: &Sketches,
+    policy: &Policy,
+    seed: u64,
+) -> (Vec<RuleStats>, Hubs, Vec<Drawn>) {
     let none = Hubs::default();
-    let blocking = Blocking::new(features, &none);
+    let blocking = Blocking::over(features, sketches, &none);
     let mut stats: Vec<RuleStats> = RULES.iter().map(|rule| RuleStats::of(rule.name)).collect();
     let mut drawn = vec![Drawn::default(); RULES.len()];
     let passes = blocking.passes(1);
