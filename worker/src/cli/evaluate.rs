@@ -188,8 +188,11 @@ fn audited(found: &Audited) -> String {
             "precision of joined pairs  {}",
             of(found.estimates.precision)
         ),
-        format!("recall among scored pairs  {}", of(found.estimates.recall)),
     ];
+    parts.push(match found.estimates.recall {
+        Some(recall) => format!("recall among scored pairs  {}", of(recall)),
+        None => "Recall is not known: the sample has no pairs that were not joined.".to_owned(),
+    });
     if found.open > 0 {
         parts.push(format!("{} pairs are not labelled yet", count(found.open)));
     }

@@ -243,8 +243,9 @@ fn by_values(seen: &Seen<'_>, dates: &impl Fn() -> Dates) -> Option<Found> {
     if report.email_percent >= 80.0 {
         return Some((Role::field("email"), "e-mail addresses", None));
     }
-    let punctuated = seen.share(|v| v.starts_with(['+', '0', '(']));
-    if report.phone_percent >= 90.0 && punctuated >= 0.8 {
+    // Ids are bare digits as a rule.
+    let written = seen.share(|v| v.starts_with(['+', '0', '(']) || v.contains(['-', ' ', '.']));
+    if report.phone_percent >= 90.0 && written >= 0.8 {
         return Some((Role::field("phone"), "phone numbers", None));
     }
     let nameless = report.name.starts_with("column_");

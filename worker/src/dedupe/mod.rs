@@ -400,7 +400,7 @@ fn ensure_evidence(tables: &[Table]) -> Result<()> {
         ensure!(
             table.columns.iter().any(|c| c.role.is_evidence()),
             "{}: no column is known to say anything of a person; name those that do, as in \
-             --field COLUMN=family_name --field COLUMN=birth_date. {}",
+             --field COLUMN=family_name --field COLUMN=birth_date; {}",
             table.path.display(),
             names(&table.columns)
         );

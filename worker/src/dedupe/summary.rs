@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use musubi_identity::Doubt;
+
 use super::{Input, Stats, clock::bytes, page::word};
 use crate::report::{Paint, count};
 
@@ -58,6 +60,10 @@ pub fn columns(inputs: &[Input], paint: Paint) -> String {
         }
     }
     out
+}
+
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
 /// Cells that a text takes on a terminal: wide letters take two.
@@ -121,17 +127,18 @@ fn head(out: &mut String, stats: &Stats, paint: Paint) {
     #[expect(clippy::cast_precision_loss, reason = "shown to people")]
     let each = stats.records as f64 / stats.clusters.max(1) as f64;
     let title = format!(
-        "{} records are {} people",
-        count(stats.records),
-        count(stats.clusters)
+        "{} {} {}",
+        counted(stats.records, "record", "records"),
+        if stats.records == 1 { "is" } else { "are" },
+        counted(stats.clusters, "person", "people")
     );
     let _ = writeln!(
         out,
         "{}  {}\n",
         paint.bold(&title),
         paint.dim(&format!(
-            "{each:.2} each, in {} households",
-            count(stats.households)
+            "{each:.2} each, in {}",
+            counted(stats.households, "household", "households")
         ))
     );
     let rate = if stats.pairs_per_core_second >= 1e6 {
@@ -153,9 +160,9 @@ fn head(out: &mut String, stats: &Stats, paint: Paint) {
         (
             "compared",
             format!(
-                "{} pairs, {rate} a processor second; {} links stand",
-                count(stats.pairs),
-                count(stats.links)
+                "{}, {rate} a processor second; {}",
+                counted(stats.pairs, "pair", "pairs"),
+                counted(stats.links, "link stands", "links stand")
             ),
         ),
         (
@@ -259,9 +266,8 @@ fn remarks(out: &mut String, stats: &Stats, paint: Paint) {
     if stats.bad_rows > 0 {
         let n = stats.bad_rows;
         lines.push(format!(
-            "{} {} could not be read; each is a cluster of its own:",
-            count(n),
-            if n == 1 { "row" } else { "rows" }
+            "{} could not be read; each is a cluster of its own:",
+            counted(n, "row", "rows")
         ));
         for bad in stats.bad.iter().take(3) {
             lines.push(format!("  {} line {}: {}", bad.file, bad.line, bad.rule));
@@ -276,7 +282,22 @@ fn remarks(out: &mut String, stats: &Stats, paint: Paint) {
             ));
         }
     }
-    for doubt in stats.diagnostics.iter().take(3) {
+    let starved = stats
+        .diagnostics
+        .iter()
+        .filter(|d| d.kind == Doubt::Starved);
+    let starved: Vec<&str> = starved.map(|d| d.parameter.as_str()).collect();
+    if !starved.is_empty() {
+        lines.push(format!(
+            "too few matches to learn {} from; beliefs from before the data weigh in",
+            starved.join(", ")
+        ));
+    }
+    let others = stats
+        .diagnostics
+        .iter()
+        .filter(|d| d.kind != Doubt::Starved);
+    for doubt in others.take(3) {
         lines.push(format!("{}: {}", doubt.parameter, doubt.message));
     }
     let refused: Vec<String> = stats

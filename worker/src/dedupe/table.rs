@@ -320,11 +320,12 @@ fn name_columns(path: &Path, format: &mut Value, encoding: Option<&'static str>)
         format: format.clone(),
         encoding,
     };
-    let first = sniff::first_line(path, &sniffed)?;
+    let (before, first) = sniff::first_line(path, &sniffed)?;
     let csv = &mut format["csv"];
     let nameless = csv["columns"].is_array();
     let known = first.iter().filter(|n| meaning::is_known(n)).count();
     if nameless && known < 2 {
+        csv["skipLines"] = before.into();
         return Ok(());
     }
     let mut seen: HashSet<String> = HashSet::new();
@@ -343,8 +344,7 @@ fn name_columns(path: &Path, format: &mut Value, encoding: Option<&'static str>)
         }
         names.push(name);
     }
-    let skip = csv["skipLines"].as_u64().unwrap_or(0) + 1;
-    csv["skipLines"] = skip.into();
+    csv["skipLines"] = (before + 1).into();
     csv["columns"] = names.into();
     Ok(())
 }

@@ -87,8 +87,8 @@ pub(crate) fn sniff(path: &Path) -> Result<Sniffed> {
     })
 }
 
-/// The fields of the line that names the columns, or of the first line of values; only of delimited text.
-pub(crate) fn first_line(path: &Path, sniffed: &Sniffed) -> Result<Vec<String>> {
+/// The first line of delimited text that is neither a title nor blank: how many lines stand before it, and its fields.
+pub(crate) fn first_line(path: &Path, sniffed: &Sniffed) -> Result<(usize, Vec<String>)> {
     let bytes = head(path, HEAD)?;
     let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
     let encoding = marked.unwrap_or_else(|| decode::detect_encoding(Encoding::Auto, &bytes));
@@ -99,16 +99,16 @@ pub(crate) fn first_line(path: &Path, sniffed: &Sniffed) -> Result<Vec<String>> 
         Some(other) => other.chars().next().unwrap_or(','),
         None => ',',
     };
-    let skip = csv["skipLines"].as_u64().unwrap_or(0);
-    let mut lines = text
-        .split(['\n', '\r'])
-        .filter(|l| !l.trim().is_empty())
-        .skip(usize::try_from(skip)?);
-    let line = lines.next().unwrap_or_default();
-    Ok(fields(line, delimiter)
-        .iter()
-        .map(|f| f.trim().to_owned())
-        .collect())
+    let skip = usize::try_from(csv["skipLines"].as_u64().unwrap_or(0))?;
+    let end = if text.contains('\n') { '\n' } else { '\r' };
+    let mut lines = text.split(end).enumerate();
+    let found = lines
+        .by_ref()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .nth(skip);
+    let (before, line) = found.unwrap_or_default();
+    let fields = fields(line, delimiter);
+    Ok((before, fields.iter().map(|f| f.trim().to_owned()).collect()))
 }
 
 fn is_workbook(path: &Path) -> Result<bool> {

@@ -43,8 +43,8 @@ pub struct Audit {
     /// Of the pairs from the threshold on, the share that is one person.
     pub precision: Estimate,
     /// Of the pairs of one person that were kept at all, the share from the threshold on. What no blocking rule made, or what
-    /// scored too low to be kept, is not known here.
-    pub recall: Estimate,
+    /// scored too low to be kept, is not known here; nothing where no pair below the threshold was kept.
+    pub recall: Option<Estimate>,
 }
 
 /// Share and variance of the pairs of one person in a stratum. A stratum nobody labelled is as likely as not, and
@@ -93,14 +93,15 @@ pub fn audit(strata: &[Labelled], threshold: f64) -> Audit {
     }
     let precision = estimate(same_above / above, var_above / (above * above));
     let total: f64 = same_above + same_below;
-    let recall = if total > 0.0 {
+    let below = strata
+        .iter()
+        .any(|s| s.pairs > 0 && s.from + 1e-12 < threshold);
+    let recall = (below && total > 0.0).then(|| {
         // Of a share a / (a + b), by its derivatives.
         let variance = (same_below * same_below * var_above + same_above * same_above * var_below)
             / total.powi(4);
         estimate(same_above / total, variance)
-    } else {
-        Estimate::default()
-    };
+    });
     Audit { precision, recall }
 }
 
@@ -132,11 +133,9 @@ mod tests {
         ];
         let found = audit(&strata, 0.95);
         assert!((found.precision.value - 0.99).abs() < 1e-9, "{found:?}");
-        assert!(
-            (found.recall.value - 990.0 / 1040.0).abs() < 1e-9,
-            "{found:?}"
-        );
-        for e in [found.precision, found.recall] {
+        let recall = found.recall.expect("pairs below the threshold");
+        assert!((recall.value - 990.0 / 1040.0).abs() < 1e-9, "{found:?}");
+        for e in [found.precision, recall] {
             assert!(
                 e.low < e.value && e.value <= e.high && e.high - e.low < 0.12,
                 "{found:?}"
@@ -152,8 +151,12 @@ mod tests {
             labelled: 0,
             same: 0,
         }];
-        let found = audit(&strata, 0.95).precision;
-        assert!(found.low == 0.0 && found.high == 1.0, "{found:?}");
+        let found = audit(&strata, 0.95);
+        assert!(
+            found.precision.low == 0.0 && found.precision.high == 1.0,
+            "{found:?}"
+        );
+        assert!(found.recall.is_none());
     }
 
     #[test]
