@@ -454,6 +454,7 @@ fn wrong_input_is_answered_with_the_way_out() {
             "no probability between 0 and 1",
         ),
         (&[&people, "--memory", "5"], "as in 500MB"),
+        (&[&people, "--memory", "32MB"], "--memory allows 32 MB"),
         (&[&people, "--model", &model], "model.json"),
         (&[&people, "--country", "Japan"], "two letters"),
     ] {

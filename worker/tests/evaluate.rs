@@ -259,6 +259,21 @@ fn clusters_of_dedupe_are_judged_by_row() -> Result<()> {
         (&half["records"], &half["unknown"], &half["strangers"]),
         (&2.into(), &998.into(), &1.into())
     );
+    // Only links that stand are known of dedupe: their precision can be audited, and no recall.
+    let clusters = ["--clusters", "out/clusters.parquet"];
+    let (done, said) = musubi(
+        folder,
+        &[&["evaluate", "--sample", "links.csv"], &clusters[..]].concat(),
+    )?;
+    ensure!(done, "{said}");
+    let sample = fs::read_to_string(folder.join("links.csv"))?;
+    fs::write(folder.join("links.csv"), label(&sample))?;
+    let audited = json(
+        folder,
+        &[&["evaluate", "--labels", "links.csv"], &clusters[..]].concat(),
+    )?;
+    assert!(number(&audited, "/precision/value")? > 0.9, "{audited:#}");
+    assert!(audited["recall"].is_null(), "{audited:#}");
     fs::write(folder.join("wrong.csv"), "row,person\nx,a\n")?;
     let (done, said) = musubi(
         folder,

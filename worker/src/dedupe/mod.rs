@@ -115,7 +115,7 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     let began = std::time::Instant::now();
     watch.phase("looking at the columns");
     let (tables, country) = clock.time("look", || tables(settings))?;
-    let inputs = inputs(&tables, settings);
+    let inputs = inputs(&tables);
     watch.columns(&inputs);
     ensure_evidence(&tables)?;
     std::fs::create_dir_all(&settings.out)
@@ -369,7 +369,7 @@ fn names(columns: &[Guess]) -> String {
     format!("its columns are {}{more}", all.join(", "))
 }
 
-fn inputs(tables: &[Table], _settings: &Settings) -> Vec<Input> {
+fn inputs(tables: &[Table]) -> Vec<Input> {
     tables
         .iter()
         .map(|table| Input {
@@ -428,9 +428,9 @@ impl Records {
         ];
         given(field) || (given("address") && within_address.contains(&field))
     }
+}
 
-    /// The rows with a label, with their customers: what can be judged.
-    fn judged<'a>(&self, labels: &'a [u32]) -> impl Iterator<Item = usize> + use<'a> {
-        (0..labels.len()).filter(|row| labels[*row] != records::UNKNOWN)
-    }
+/// The rows with a label: what can be judged.
+fn judged(labels: &[u32]) -> impl Iterator<Item = usize> {
+    (0..labels.len()).filter(|row| labels[*row] != records::UNKNOWN)
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{
     Found, Input, Settings,
     clock::{self, Clock, Phase},
+    judged,
     records::{Records, UNKNOWN},
     table::BadRow,
 };
@@ -266,7 +267,7 @@ struct Sides {
 
 impl Sides {
     fn new(records: &Records, truth: &[u32], customer: &[u32]) -> Self {
-        let rows: Vec<usize> = records.judged(truth).collect();
+        let rows: Vec<usize> = judged(truth).collect();
         let of = |values: &[u32]| rows.iter().map(|r| values[*r]).collect();
         Self {
             said: of(customer),
@@ -300,7 +301,7 @@ fn accuracy(
         intervals.pairwise = Interval::default();
     }
     let all = sides.pairs_of_one_person(across);
-    let judged: Vec<Judged> = found
+    let pairs: Vec<Judged> = found
         .edges
         .iter()
         .filter_map(|e| {
@@ -324,12 +325,9 @@ fn accuracy(
         exact_clusters: total.exact_clusters(),
         intervals,
         within_household: records.household.as_ref().map(|homes| {
-            within_household(
-                &sides,
-                &records.judged(truth).map(|r| homes[r]).collect::<Vec<_>>(),
-            )
+            within_household(&sides, &judged(truth).map(|r| homes[r]).collect::<Vec<_>>())
         }),
-        curve: evaluate::curve(judged, all, POINTS),
+        curve: evaluate::curve(pairs, all, POINTS),
         thresholds,
     }
 }
