@@ -118,22 +118,41 @@ pub(crate) fn watch<K: Watched>(
         })
 }
 
+/// Watches what the operator made of a kind, without what `trim` leaves out of it.
+fn watch_made<K>(
+    scope: &Scope,
+    writer: Writer<K>,
+    trim: fn(&mut K),
+) -> impl futures::Stream<Item = Result<K, watcher::Error>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    let ours = watcher::Config::default().labels(&format!("{PREFIX}/run-uid"));
+    let objects = watcher(scope.all::<K>(), ours)
+        .default_backoff()
+        .modify(move |object| {
+            object.managed_fields_mut().clear();
+            trim(object);
+        });
+    reflector(writer, objects).touched_objects()
+}
+
 /// The Jobs that the operator made.
 pub(crate) fn watch_jobs(
     scope: &Scope,
     writer: Writer<Job>,
 ) -> impl futures::Stream<Item = Result<Job, watcher::Error>> + use<> {
-    let ours = watcher::Config::default().labels(&format!("{PREFIX}/run-uid"));
-    let jobs = watcher(scope.all::<Job>(), ours)
-        .default_backoff()
-        .modify(|job| {
-            job.managed_fields_mut().clear();
-            // The template is nine tenths of a Job, and nobody reads it here.
-            if let Some(spec) = &mut job.spec {
-                spec.template = Default::default();
-            }
-        });
-    reflector(writer, jobs).touched_objects()
+    watch_made(scope, writer, |job: &mut Job| {
+        // The template is nine tenths of a Job, and nobody reads it here.
+        if let Some(spec) = &mut job.spec {
+            spec.template = Default::default();
+        }
+    })
 }
 
 /// The pods of these Jobs: where they are, and how they are.
@@ -141,18 +160,13 @@ pub(crate) fn watch_pods(
     scope: &Scope,
     writer: Writer<Pod>,
 ) -> impl futures::Stream<Item = Result<Pod, watcher::Error>> + use<> {
-    let ours = watcher::Config::default().labels(&format!("{PREFIX}/run-uid"));
-    let pods = watcher(scope.all::<Pod>(), ours)
-        .default_backoff()
-        .modify(|pod| {
-            pod.managed_fields_mut().clear();
-            let node_name = pod.spec.take().and_then(|spec| spec.node_name);
-            pod.spec = Some(PodSpec {
-                node_name,
-                ..PodSpec::default()
-            });
+    watch_made(scope, writer, |pod: &mut Pod| {
+        let node_name = pod.spec.take().and_then(|spec| spec.node_name);
+        pod.spec = Some(PodSpec {
+            node_name,
+            ..PodSpec::default()
         });
-    reflector(writer, pods).touched_objects()
+    })
 }
 
 /// An object as a file would hold it.

@@ -11,7 +11,7 @@ use object_store::{ObjectStoreExt as _, buffered::BufWriter, path::Path};
 use parquet::{
     arrow::{
         AsyncArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
-        arrow_reader::ParquetRecordBatchReaderBuilder,
+        arrow_reader::{ArrowReaderBuilder, ParquetRecordBatchReaderBuilder},
     },
     basic::{Compression, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
@@ -167,12 +167,8 @@ pub async fn stream(
     let bytes = found.bytes().await;
     let bytes = bytes.map_err(|e| Error::from_storage(path, e))?;
     let corrupt = |e| Error::corrupt(path, "Parquet", e);
-    let mut builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
-    if let Some(columns) = columns {
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        builder = builder.with_projection(mask);
-    }
-    let reader = builder.with_batch_size(BATCH).build();
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(corrupt)?;
+    let reader = only(builder, columns).build();
     let batches = futures::stream::iter(reader.map_err(corrupt)?);
     let path = path.to_owned();
     Ok(batches
@@ -182,6 +178,16 @@ pub async fn stream(
 
 /// Rows of a batch that is read.
 const BATCH: usize = 8192;
+
+/// A reader of the named columns, batch by batch.
+fn only<T>(builder: ArrowReaderBuilder<T>, columns: Option<&[&str]>) -> ArrowReaderBuilder<T> {
+    let builder = builder.with_batch_size(BATCH);
+    let Some(columns) = columns else {
+        return builder;
+    };
+    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    builder.with_projection(mask)
+}
 
 async fn in_parts(
     store: &Store,
@@ -198,14 +204,10 @@ async fn in_parts(
         parquet::arrow::async_reader::ParquetObjectReader::new(store.object_store(), location)
             .with_file_size(size);
     let corrupt = |e| Error::corrupt(&path, "Parquet", e);
-    let mut builder = ParquetRecordBatchStreamBuilder::new(reader)
+    let builder = ParquetRecordBatchStreamBuilder::new(reader)
         .await
         .map_err(corrupt)?;
-    if let Some(columns) = columns {
-        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-        builder = builder.with_projection(mask);
-    }
-    let stream = builder.with_batch_size(BATCH).build().map_err(corrupt)?;
+    let stream = only(builder, columns).build().map_err(corrupt)?;
     Ok(stream
         .map_err(move |e| Error::corrupt(&path, "Parquet", e))
         .boxed())

@@ -92,10 +92,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         shards: plan.slot_shards,
         shard,
     };
-    let trained: Trained = context
-        .done(Stage::Train, 0)
-        .await?
-        .context("stage train is not complete")?;
+    let trained: Trained = context.complete(Stage::Train).await?;
     let kept = Kept::read(context, &plan, &present.active).await?;
     let mut done = Attached::default();
     let (mut losses, mut order_dates) = (Losses::default(), OrderDates::new());

@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 use super::Context;
 
 /// The tables, with the columns that are kept. Orders come first: they say which lines count.
-pub(super) const TABLES: [(Entity, &[&str]); 3] = [
+const TABLES: [(Entity, &[&str]); 3] = [
     (
         Entity::Order,
         &[

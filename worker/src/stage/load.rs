@@ -24,10 +24,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     if let Some(done) = context.done::<Loaded>(Stage::Load, shard).await? {
         return Ok(outcome(true, &done));
     }
-    let published: Done = context
-        .done(Stage::Publish, 0)
-        .await?
-        .context("stage publish is not complete")?;
+    let published: Done = context.complete(Stage::Publish).await?;
     let (name, spec) = context
         .run
         .warehouses
@@ -151,10 +148,7 @@ pub(super) async fn activate(context: &Context, shard: u32) -> Result<Outcome> {
 }
 
 async fn deliver(context: &Context, shard: u32) -> Result<Activated> {
-    let published: Done = context
-        .done(Stage::Publish, 0)
-        .await?
-        .context("stage publish is not complete")?;
+    let published: Done = context.complete(Stage::Publish).await?;
     let (name, audience) = context
         .run
         .audiences

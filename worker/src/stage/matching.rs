@@ -1,7 +1,7 @@
 //! match: makes candidate pairs, scores them, and keeps those worth a look. Under a model that stands, only
 //! pairs with a changed record.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use musubi_api::run::Stage;
 use musubi_identity::edges_to_batches;
 use serde::{Deserialize, Serialize};
@@ -29,10 +29,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         return Ok(outcome(true, &done));
     }
     let plan = context.plan().await?;
-    let trained: Trained = context
-        .done(Stage::Train, 0)
-        .await?
-        .context("stage train is not complete")?;
+    let trained: Trained = context.complete(Stage::Train).await?;
     let matcher = train::matcher(context, &trained).await?;
     let policy = train::policy(&context.run.policy);
     let changed = if trained.fresh {

@@ -123,6 +123,12 @@ impl Context {
             .with_context(|| format!("stage {} is not complete", stage.as_str()))
     }
 
+    /// What a stage of one shard did, once it is complete.
+    async fn complete<T: DeserializeOwned>(&self, stage: Stage) -> Result<T> {
+        let done = self.done(stage, 0).await?;
+        done.with_context(|| format!("stage {} is not complete", stage.as_str()))
+    }
+
     /// The plan, once it is made.
     pub(crate) async fn plan(&self) -> Result<plan::Plan> {
         self.done(Stage::Plan, 0)

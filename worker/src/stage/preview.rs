@@ -3,10 +3,12 @@
 
 use anyhow::{Context as _, Result};
 use musubi_identity::{Matcher, Preview, link as link_records, train as train_model};
-use musubi_lake::pointer::Published;
 use serde::Serialize;
 
-use super::{Context, link, train, view::View};
+use super::{
+    Context, link, train,
+    view::{self, View},
+};
 
 /// A preview, and what it was made from.
 #[derive(Debug, Serialize)]
@@ -32,7 +34,7 @@ pub struct Found {
 pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
     let view = View::published(context).await?;
     let published = view.published.as_ref().context("nothing is published")?;
-    let path = |name: &str| path(published, name);
+    let path = |name| view::part(published, name);
     let standing = train::read_model(context, path("model")?).await?;
     let pinned = context.run.policy.pinned_model.as_deref();
     let other = pinned.filter(|v| !retrain && *v != standing.version());
@@ -45,8 +47,7 @@ pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
         }
         None => standing.clone(),
     };
-    let parts: Vec<String> = path("features")?.lines().map(str::to_owned).collect();
-    let features = train::published_features(context, &parts).await?;
+    let features = train::published_features(context, path("features")?).await?;
     let registry = link::registry(context, &published.state).await?;
     let policy = train::policy(&context.run.policy);
     let (model, preview) = tokio::task::spawn_blocking(move || {
@@ -67,14 +68,5 @@ pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
         model_before: standing.version().to_owned(),
         model,
         preview,
-    })
-}
-
-fn path<'a>(published: &'a Published, name: &str) -> Result<&'a String> {
-    published.state.get(name).with_context(|| {
-        format!(
-            "version {} does not say where its {name} are; run `musubi run` once",
-            published.version
-        )
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use musubi_api::run::Stage;
 use musubi_lake::{delta::DataFile, manifest};
 use serde::{Deserialize, Serialize};
@@ -87,14 +87,8 @@ async fn prepare(context: &Context) -> Result<Publication> {
     let run = &context.run;
     let plan = context.plan().await?;
     let present = clean::present(context, &plan).await?;
-    let trained: Trained = context
-        .done(Stage::Train, 0)
-        .await?
-        .context("stage train is not complete")?;
-    let linked: Linked = context
-        .done(Stage::Link, 0)
-        .await?
-        .context("stage link is not complete")?;
+    let trained: Trained = context.complete(Stage::Train).await?;
+    let linked: Linked = context.complete(Stage::Link).await?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let curated: Vec<Curated> = context.all(Stage::Curate, plan.slot_shards).await?;
     let mut losses = Losses::default();

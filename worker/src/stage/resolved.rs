@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use musubi_identity::{Edge, Matcher, Model, Policy, Registry};
 
-use super::{Context, link, train, view::View};
+use super::{
+    Context, link, train,
+    view::{self, View},
+};
 
 /// The published version as identity sees it.
 pub struct Resolved {
@@ -31,17 +34,9 @@ impl Resolved {
     pub async fn published(context: &Context) -> Result<Self> {
         let view = View::published(context).await?;
         let published = view.published.as_ref().context("nothing is published")?;
-        let path = |name: &str| {
-            published.state.get(name).with_context(|| {
-                format!(
-                    "version {} does not say where its {name} are; run `musubi run` once",
-                    published.version
-                )
-            })
-        };
+        let path = |name| view::part(published, name);
         let model = train::read_model(context, path("model")?).await?;
-        let parts: Vec<String> = path("features")?.lines().map(str::to_owned).collect();
-        let features = train::published_features(context, &parts).await?;
+        let features = train::published_features(context, path("features")?).await?;
         let edges = link::published_edges(context, &published.state, &features).await?;
         let registry = link::registry(context, &published.state).await?;
         let policy = train::policy(&view.context.run.policy);

@@ -419,8 +419,9 @@ pub(super) async fn matcher(context: &Context, trained: &Trained) -> Result<Arc<
 }
 
 /// The features of records that a published version names.
-pub(super) async fn published_features(context: &Context, parts: &[String]) -> Result<Features> {
-    let builder = read_parts(context, parts, |_| Ok(())).await?;
+pub(super) async fn published_features(context: &Context, named: &str) -> Result<Features> {
+    let parts: Vec<String> = named.lines().map(str::to_owned).collect();
+    let builder = read_parts(context, &parts, |_| Ok(())).await?;
     Ok(tokio::task::spawn_blocking(move || builder.finish()).await?)
 }
 

@@ -65,14 +65,7 @@ impl View {
             )
         })?;
         let context = pinned(context, &maker(context, &published).await?).await?;
-        let path = |name: &str| {
-            published.state.get(name).with_context(|| {
-                format!(
-                    "version {} does not say where its {name} are",
-                    published.version
-                )
-            })
-        };
+        let path = |name| part(&published, name);
         let files = Files::read(&context.store, path("files")?).await?;
         let known = index(&context.store, path("cleaned")?).await?;
         let present = Present::of(&context, files, &known).with_context(|| {
@@ -130,6 +123,19 @@ impl View {
             Err(error) => Self::published(context).await.map_err(|_| error),
         }
     }
+}
+
+/// Where a version keeps a part of its state.
+///
+/// # Errors
+/// When it does not say so.
+pub(super) fn part<'a>(published: &'a Published, name: &str) -> Result<&'a String> {
+    published.state.get(name).with_context(|| {
+        format!(
+            "version {} does not say where its {name} are; run `musubi run` once",
+            published.version
+        )
+    })
 }
 
 /// The run that made a version; of a version that restores another, the run that made the other.

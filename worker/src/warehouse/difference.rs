@@ -12,7 +12,12 @@ use hashbrown::HashMap;
 use musubi_lake::{Error, Store, parquet};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Table, TableFile, sqlite::arrange, sums::Sums};
+use super::{
+    Table, TableFile,
+    ledger::{Held, Staged},
+    sqlite::arrange,
+    sums::Sums,
+};
 
 /// The difference between two files of a table.
 #[derive(Debug, Default)]
@@ -22,13 +27,29 @@ pub(super) struct Difference {
     /// The keys of the rows before that are gone, or other now; only the key columns.
     pub(super) gone: Vec<RecordBatch>,
     /// Rows and sums of the whole new file.
-    pub(super) sums: Sums,
+    sums: Sums,
 }
 
 impl Difference {
-    /// Rows that go.
-    pub(super) fn gone_rows(&self) -> u64 {
-        self.gone.iter().map(|b| b.num_rows() as u64).sum()
+    /// What is staged of `file`, which takes the place of `before`, and its rows and sums.
+    ///
+    /// # Errors
+    /// When the file holds other rows than its manifest says.
+    pub(super) fn staged(&self, before: &Held, file: &TableFile) -> Result<(Staged, Sums)> {
+        file.check(&self.sums)?;
+        let mut sums = Sums::default();
+        self.changed.iter().for_each(|rows| sums.count(rows));
+        let gone: usize = self.gone.iter().map(RecordBatch::num_rows).sum();
+        let staged = Staged {
+            rows: sums.rows,
+            instead: Some((before.sums.rows, gone as u64)),
+            held: Held {
+                id: before.id,
+                path: file.path.clone(),
+                sums: self.sums.clone(),
+            },
+        };
+        Ok((staged, sums))
     }
 }
 

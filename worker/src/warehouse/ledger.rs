@@ -160,6 +160,25 @@ pub(super) struct Staged {
     pub(super) instead: Option<(u64, u64)>,
 }
 
+impl Staged {
+    /// A file that was staged as a whole.
+    ///
+    /// # Errors
+    /// When it holds other rows than its manifest says.
+    pub(super) fn whole(id: i64, file: &TableFile, sums: Sums) -> Result<Self> {
+        file.check(&sums)?;
+        Ok(Self {
+            rows: sums.rows,
+            instead: None,
+            held: Held {
+                id,
+                path: file.path.clone(),
+                sums,
+            },
+        })
+    }
+}
+
 /// What a swap should come to.
 #[derive(Debug)]
 pub(super) struct Expected {

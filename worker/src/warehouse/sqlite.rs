@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::{
     LoadReport, Outcome, Table, TableFile, TableLoad, Tables, cells,
     difference::{self, Difference},
-    ledger::{Change, Held, Ledger, Staged},
+    ledger::{Change, Ledger, Staged},
     sql::{self, Dialect, name},
     sums::{Sums, scale},
 };
@@ -201,25 +201,15 @@ fn stage(
                 None => None,
             };
             if let (Some(before), Some(difference)) = (before, difference) {
-                file.check(&difference.sums)?;
-                let mut sums = Sums::zero(&table.schema);
+                let (part, sums) = difference.staged(before, file)?;
                 for batch in &difference.changed {
-                    sums.count(batch);
                     rows.push(batch, before.id)?;
                 }
                 for batch in &difference.gone {
                     left.push(batch, before.id)?;
                 }
                 total.add(&sums);
-                staged.push(Staged {
-                    rows: sums.rows,
-                    instead: Some((before.sums.rows, difference.gone_rows())),
-                    held: Held {
-                        id: before.id,
-                        path: file.path.clone(),
-                        sums: difference.sums,
-                    },
-                });
+                staged.push(part);
                 continue;
             }
             *next_id += 1;
@@ -230,17 +220,8 @@ fn stage(
                 sums.count(&batch);
                 rows.push(&batch, id)
             })?;
-            file.check(&sums)?;
             total.add(&sums);
-            staged.push(Staged {
-                rows: sums.rows,
-                instead: None,
-                held: Held {
-                    id,
-                    path: file.path.clone(),
-                    sums,
-                },
-            });
+            staged.push(Staged::whole(id, file, sums)?);
         }
     }
     total.verify(

@@ -100,45 +100,52 @@ impl Names {
     }
 }
 
-/// Where the rows are: of facts those that are kept for features, and files of curated tables.
+/// Where the rows are.
 pub(super) struct Sources<'a> {
+    /// What is kept of facts.
     pub(super) facts: Vec<&'a Facts>,
-    pub(super) tables: Files<'a>,
+    /// Files of the table of products.
+    pub(super) products: Vec<&'a DataFile>,
 }
 
-/// Files by table.
-pub(super) type Files<'a> = BTreeMap<&'a str, Vec<&'a DataFile>>;
-
 impl Sources<'_> {
-    fn paths(&self, table: &str) -> Vec<String> {
-        let kept: Vec<String> = facts::paths(&self.facts, table).cloned().collect();
-        let files = self.tables.get(table).into_iter().flatten();
-        let files = files.map(|f| format!("curated/{table}/{}", f.path));
-        if facts::TABLES
-            .iter()
-            .any(|(entity, _)| entity.table() == table)
-        {
-            kept
-        } else {
-            files.collect()
-        }
-    }
-
-    /// Calls `each` with every batch of a table's columns.
-    async fn scan(
+    /// Calls `each` with every batch of what is kept of a table of facts.
+    async fn facts(
         &self,
         context: &Context,
         table: &str,
-        columns: &[&str],
         mut each: impl FnMut(&RecordBatch) -> Result<()>,
     ) -> Result<()> {
-        for path in self.paths(table) {
-            let mut stream = parquet::stream(&context.store, &path, Some(columns)).await?;
+        for path in facts::paths(&self.facts, table) {
+            let mut stream = parquet::stream(&context.store, path, None).await?;
             while let Some(batch) = stream.try_next().await? {
                 each(&batch)?;
             }
         }
         Ok(())
+    }
+
+    /// The category of each product that has one, by code.
+    async fn categories(
+        &self,
+        context: &Context,
+        names: &mut Names,
+    ) -> Result<HashMap<String, u32>> {
+        let mut categories = HashMap::new();
+        for file in &self.products {
+            let path = format!("curated/products/{}", file.path);
+            let columns = Some(&["product_code", "category"][..]);
+            let mut stream = parquet::stream(&context.store, &path, columns).await?;
+            while let Some(batch) = stream.try_next().await? {
+                let (codes, labels) = (text(&batch, "product_code")?, text(&batch, "category")?);
+                for row in 0..batch.num_rows() {
+                    if let (Some(code), Some(label)) = (at(codes, row), at(labels, row)) {
+                        categories.insert(code.to_owned(), names.number(label));
+                    }
+                }
+            }
+        }
+        Ok(categories)
     }
 }
 
@@ -161,18 +168,8 @@ pub(super) async fn features(
     let mut customers = vec![Customer::default(); group.ids.len()];
     let mut orders: HashMap<u64, Order> = HashMap::new();
     let mut names = Names::default();
-    let columns = [
-        "customer_record",
-        "order_number",
-        "kind",
-        "status",
-        "channel",
-        "store_code",
-        "ordered_at",
-        "total",
-    ];
     sources
-        .scan(context, "orders", &columns, |batch| {
+        .facts(context, "orders", |batch| {
             let records = text(batch, "customer_record")?;
             let numbers = text(batch, "order_number")?;
             let (kinds, states) = (text(batch, "kind")?, text(batch, "status")?);
@@ -239,62 +236,40 @@ async fn lines(
     customers: &mut [Customer],
     names: &mut Names,
 ) -> Result<()> {
-    let mut category: HashMap<String, u32> = HashMap::new();
+    let category = sources.categories(context, names).await?;
     sources
-        .scan(
-            context,
-            "products",
-            &["product_code", "category"],
-            |batch| {
-                let (codes, labels) = (text(batch, "product_code")?, text(batch, "category")?);
-                for row in 0..batch.num_rows() {
-                    if let (Some(code), Some(label)) = (at(codes, row), at(labels, row)) {
-                        category.insert(code.to_owned(), names.number(label));
-                    }
-                }
-                Ok(())
-            },
-        )
-        .await?;
-    sources
-        .scan(
-            context,
-            "order_lines",
-            &["order_number", "product_code", "quantity", "amount"],
-            |batch| {
-                let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
-                let decimals = |name: &str| {
-                    let column = batch.column_by_name(name);
-                    column.and_then(|c| c.as_primitive_opt::<Decimal128Type>())
+        .facts(context, "order_lines", |batch| {
+            let (numbers, codes) = (text(batch, "order_number")?, text(batch, "product_code")?);
+            let decimals = |name: &str| {
+                let column = batch.column_by_name(name);
+                column.and_then(|c| c.as_primitive_opt::<Decimal128Type>())
+            };
+            let (quantities, amounts) = (decimals("quantity"), decimals("amount"));
+            for row in 0..batch.num_rows() {
+                let Some(order) = at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
+                else {
+                    continue;
                 };
-                let (quantities, amounts) = (decimals("quantity"), decimals("amount"));
-                for row in 0..batch.num_rows() {
-                    let Some(order) =
-                        at(numbers, row).and_then(|n| orders.get(&xxh3_64(n.as_bytes())))
-                    else {
-                        continue;
-                    };
-                    let customer = &mut customers[order.customer as usize];
-                    if let (Some(place), Some(amounts)) = (order.untold, amounts)
-                        && amounts.is_valid(row)
-                    {
-                        customer.money[usize::from(place)] += amounts.value(row);
-                    }
-                    if !order.bought {
-                        continue;
-                    }
-                    let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
-                        continue;
-                    };
-                    let quantity = quantities
-                        .filter(|q| q.is_valid(row))
-                        .map_or(10_000, |q| q.value(row));
-                    let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
-                    customer.categories.add(*name, quantity);
+                let customer = &mut customers[order.customer as usize];
+                if let (Some(place), Some(amounts)) = (order.untold, amounts)
+                    && amounts.is_valid(row)
+                {
+                    customer.money[usize::from(place)] += amounts.value(row);
                 }
-                Ok(())
-            },
-        )
+                if !order.bought {
+                    continue;
+                }
+                let Some(name) = at(codes, row).and_then(|c| category.get(c)) else {
+                    continue;
+                };
+                let quantity = quantities
+                    .filter(|q| q.is_valid(row))
+                    .map_or(10_000, |q| q.value(row));
+                let quantity = i64::try_from(quantity).unwrap_or(i64::MAX);
+                customer.categories.add(*name, quantity);
+            }
+            Ok(())
+        })
         .await
 }
 
@@ -356,9 +331,8 @@ pub(super) async fn consents(
     group: &Customers,
 ) -> Result<(RecordBatch, Vec<u32>)> {
     let mut latest: BTreeMap<(u32, String, u128), (i64, bool)> = BTreeMap::new();
-    let columns = ["customer_record", "purpose", "granted", "given_at"];
     sources
-        .scan(context, "consents", &columns, |batch| {
+        .facts(context, "consents", |batch| {
             let (records, purposes) = (text(batch, "customer_record")?, text(batch, "purpose")?);
             let granted = batch
                 .column_by_name("granted")

@@ -106,18 +106,16 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     }
     let plan = context.plan().await?;
     let present = clean::present(context, &plan).await?;
-    let trained: Trained = context
-        .done(Stage::Train, 0)
-        .await?
-        .context("stage train is not complete")?;
-    let linked: Linked = context
-        .done(Stage::Link, 0)
-        .await?
-        .context("stage link is not complete")?;
+    let trained: Trained = context.complete(Stage::Train).await?;
+    let linked: Linked = context.complete(Stage::Link).await?;
     let attached: Vec<Attached> = context.all(Stage::Attach, plan.slot_shards).await?;
     let sources = features::Sources {
         facts: attached.iter().map(|a| &a.facts).collect(),
-        tables: files_of(&attached),
+        products: attached
+            .iter()
+            .filter_map(|a| a.tables.get("products"))
+            .flatten()
+            .collect(),
     };
     let customers = read_customers(context, &plan, &trained, &linked, shard).await?;
     let mut before = BTreeMap::new();
@@ -164,15 +162,6 @@ fn outcome(reused: bool, done: &Curated) -> Outcome {
         reused,
         [("customers", done.customers), ("rows", done.written)],
     )
-}
-
-/// Every file of every fact table, by table.
-fn files_of(attached: &[Attached]) -> features::Files<'_> {
-    let mut files = features::Files::new();
-    for (table, parts) in attached.iter().flat_map(|a| &a.tables) {
-        files.entry(table).or_default().extend(parts);
-    }
-    files
 }
 
 /// Instead of the number of a customer that another shard has.

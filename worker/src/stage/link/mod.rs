@@ -6,7 +6,7 @@ mod tables;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use musubi_api::run::Stage;
 use musubi_identity::{Change, Edge, IdEvent, Policy, Registry, link, relink};
 use musubi_lake::{delta::DataFile, parquet};
@@ -84,10 +84,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         return Ok(outcome(true, &done));
     }
     let plan = context.plan().await?;
-    let trained: Trained = context
-        .done(Stage::Train, 0)
-        .await?
-        .context("stage train is not complete")?;
+    let trained: Trained = context.complete(Stage::Train).await?;
     let matcher = train::matcher(context, &trained).await?;
     train::let_go(context).await;
     let policy = train::policy(&context.run.policy);
