@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,7 @@ use musubi_api::run::Run;
 
 use crate::{
     build::credentials::Allowed,
+    metrics::Metrics,
     objects::{Objects, Scope},
     outcome::cut,
 };
@@ -30,8 +31,9 @@ pub(crate) struct Context {
     pub(crate) objects: Objects,
     pub(crate) settings: Settings,
     pub(crate) recorder: Recorder,
+    pub(crate) metrics: Arc<Metrics>,
     /// Runs as they were pinned, by uid: a ConfigMap that was read once.
-    pub(crate) pinned: Mutex<HashMap<String, std::sync::Arc<Run>>>,
+    pub(crate) pinned: Mutex<HashMap<String, Arc<Run>>>,
     /// When a run's progress was written last, by uid.
     pub(crate) progress: Mutex<HashMap<String, Instant>>,
     /// Failures in a row, by uid.
@@ -69,12 +71,14 @@ impl Context {
         objects: Objects,
         settings: Settings,
         recorder: Recorder,
+        metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             scope,
             objects,
             settings,
             recorder,
+            metrics,
             pinned: Mutex::default(),
             progress: Mutex::default(),
             failures: Mutex::default(),

@@ -7,6 +7,8 @@ mod build;
 mod conditions;
 mod context;
 mod control;
+mod health;
+mod metrics;
 mod objects;
 mod outcome;
 mod run;

@@ -193,6 +193,21 @@ pub(crate) fn sentence(problem: &Problem) -> String {
 }
 
 impl Objects {
+    /// Waits until every watch has brought what there is.
+    pub(crate) async fn known(&self) {
+        // An error means that its watch is gone, and with it whoever waits here.
+        let _ = futures::join!(
+            self.sources.wait_until_ready(),
+            self.policies.wait_until_ready(),
+            self.warehouses.wait_until_ready(),
+            self.audiences.wait_until_ready(),
+            self.pipelines.wait_until_ready(),
+            self.runs.wait_until_ready(),
+            self.jobs.wait_until_ready(),
+            self.pods.wait_until_ready(),
+        );
+    }
+
     /// A pipeline with everything that it refers to, and what is wrong with any of it.
     pub(crate) fn closure(&self, pipeline: &CustomerPipeline) -> (Catalog, Vec<Problem>) {
         let namespace = pipeline.namespace().unwrap_or_default();

@@ -15,11 +15,13 @@ use kube::{
 };
 use kube_lease_manager::{LeaseManagerBuilder, LeaseParams};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     build::{MANAGER, credentials::Allowed},
     context::{Context, Settings},
     control::{self, Streams},
+    health::Health,
     objects::{self, Objects, Scope, Watched},
 };
 
@@ -54,6 +56,9 @@ pub(crate) struct Args {
     /// Seconds after which another operator takes over when this one is silent.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(5..))]
     lease_seconds: u64,
+    /// Port of `/healthz`, `/readyz` and `/metrics`.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
     /// What this operator is called in events and in the lease.
     #[arg(long, env = "POD_NAME")]
     identity: Option<String>,
@@ -67,6 +72,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     logs();
     // One provider for the process: several may be compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let health = Health::new();
+    let listener = Health::listen(args.port).await?;
+    let _answers = AbortOnDropHandle::new(tokio::spawn(health.clone().serve(listener)));
     let client = Client::try_default().await.context("reach the cluster")?;
     let settings = Settings {
         image: args.worker_image.clone(),
@@ -88,8 +96,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         let leading = *leads.borrow_and_update();
         let work = if leading {
             tracing::info!("this operator leads");
-            work(&client, &args, settings.clone()).boxed()
+            work(&client, &args, settings.clone(), &health).boxed()
         } else {
+            health.ready(true);
             futures::future::pending().boxed()
         };
         tokio::select! {
@@ -97,6 +106,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             changed = leads.changed() => changed.context("the lease is lost for good")?,
             () = work => {}
         }
+        health.ready(false);
+        health.metrics.leads(None);
     }
     // Whoever waits for the lease shall not wait for its end.
     drop(leads);
@@ -106,7 +117,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 }
 
 /// What a leader does. It can be dropped at any point: intent is written before anything is done.
-async fn work(client: &Client, args: &Args, settings: Settings) {
+async fn work(client: &Client, args: &Args, settings: Settings, health: &Health) {
     let scope = Scope {
         client: client.clone(),
         namespace: args.namespace.clone(),
@@ -140,17 +151,26 @@ async fn work(client: &Client, args: &Args, settings: Settings) {
         jobs,
         pods,
     };
+    health.metrics.leads(Some(objects.clone()));
+    let known = {
+        let objects = objects.clone();
+        async move {
+            objects.known().await;
+            health.ready(true);
+        }
+    };
     let reporter = Reporter {
         controller: MANAGER.into(),
         instance: args.identity.clone(),
     };
     let recorder = Recorder::new(client.clone(), reporter);
-    let context = Arc::new(Context::new(scope, objects, settings, recorder));
-    futures::future::join(
+    let metrics = health.metrics.clone();
+    let context = Arc::new(Context::new(scope, objects, settings, recorder, metrics));
+    futures::join!(
         futures::future::join_all(watches),
+        known,
         control::run(context, streams),
-    )
-    .await;
+    );
 }
 
 /// A watch, its cache, and a subscription to it.

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube_core::CustomResourceExt;
 use serde_json::Value as Json;
 
@@ -62,7 +64,7 @@ impl Kind {
     /// The definition that a cluster gets; none for `Secret`.
     #[must_use]
     pub fn definition(self) -> Option<CustomResourceDefinition> {
-        Some(match self {
+        let mut definition = match self {
             Self::Source => Source::crd(),
             Self::IdentityPolicy => IdentityPolicy::crd(),
             Self::Warehouse => Warehouse::crd(),
@@ -70,7 +72,14 @@ impl Kind {
             Self::CustomerPipeline => CustomerPipeline::crd(),
             Self::CustomerPipelineRun => CustomerPipelineRun::crd(),
             Self::Secret => return None,
-        })
+        };
+        for version in &mut definition.spec.versions {
+            let schema = version.schema.as_mut();
+            if let Some(schema) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
+                formats(schema);
+            }
+        }
+        Some(definition)
     }
 
     /// Its OpenAPI schema; null for `Secret`.
@@ -83,6 +92,29 @@ impl Kind {
                 .map(|mut crd| crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take())
                 .unwrap_or_default()
         })
+    }
+}
+
+/// Names formats as the API server knows them: it has no unsigned numbers, and warns of each. Bounds keep them
+/// from being negative.
+fn formats(schema: &mut JSONSchemaProps) {
+    match schema.format.as_deref() {
+        Some("uint8" | "uint16") => schema.format = Some("int32".into()),
+        Some("uint32" | "uint64" | "uint") => schema.format = Some("int64".into()),
+        _ => {}
+    }
+    let below = schema.properties.iter_mut().flat_map(|p| p.values_mut());
+    below.for_each(formats);
+    if let Some(JSONSchemaPropsOrBool::Schema(below)) = &mut schema.additional_properties {
+        formats(below);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(below)) => formats(below),
+        Some(JSONSchemaPropsOrArray::Schemas(below)) => below.iter_mut().for_each(formats),
+        None => {}
+    }
+    for several in [&mut schema.all_of, &mut schema.any_of, &mut schema.one_of] {
+        several.iter_mut().flatten().for_each(formats);
     }
 }
 

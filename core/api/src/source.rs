@@ -84,6 +84,16 @@ pub struct SourceSpec {
     pub streams: Vec<Stream>,
 }
 
+impl SourceSpec {
+    /// Seconds that the newest data may be old, where that is promised.
+    #[must_use]
+    pub fn freshness_seconds(&self) -> Option<f64> {
+        let span: jiff::Span = self.freshness.as_ref()?.parse().ok()?;
+        let days = jiff::SpanRelativeTo::days_are_24_hours();
+        span.total((jiff::Unit::Second, days)).ok()
+    }
+}
+
 /// What a source's controller last saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -36,6 +36,12 @@ pub struct CustomerPipelineStatus {
     /// Version that was published last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_version: Option<i64>,
+    /// The instant that published data speak for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_as_of: Option<Time>,
+    /// The instant that data in every warehouse speak for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded_as_of: Option<Time>,
     /// Runs that are not at their end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active: Vec<String>,

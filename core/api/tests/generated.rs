@@ -41,3 +41,17 @@ fn the_reference_page_is_that_of_the_types() {
     let text = fs::read_to_string(page).unwrap_or_default();
     assert!(text == reference::page(), "docs/reference.md {WAY_OUT}");
 }
+
+/// The API server warns of every format that it does not know, each time a definition is applied.
+#[test]
+fn the_api_server_knows_every_format() {
+    for (name, yaml) in reference::definitions().expect("definitions") {
+        let formats = yaml
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("format: "));
+        for format in formats {
+            let known = ["date-time", "double", "int32", "int64"].contains(&format);
+            assert!(known, "{name} has format {format}");
+        }
+    }
+}

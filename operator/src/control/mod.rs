@@ -4,7 +4,10 @@ mod pipeline;
 mod readiness;
 mod run;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, StreamExt as _, future::ready, stream::BoxStream};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -12,7 +15,7 @@ use kube::{
     Resource, ResourceExt as _,
     runtime::{
         Controller,
-        controller::{Action, Config},
+        controller::{self, Action, Config},
         reflector::{ObjectRef, ReflectHandle, Store},
         watcher,
     },
@@ -25,6 +28,8 @@ use musubi_api::{
     warehouse::Warehouse,
 };
 
+use tokio::sync::Semaphore;
+
 use crate::{
     build,
     context::{Context, Error},
@@ -34,7 +39,7 @@ use crate::{
 /// How long one reconcile may take. The client tries again by itself, for a very long time.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Objects of a kind that are reconciled at once.
-const CONCURRENCY: u16 = 16;
+const CONCURRENCY: usize = 16;
 /// Changes of an object within this time are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
@@ -117,7 +122,8 @@ where
     let reader = handle.reader();
     Controller::for_shared_stream(handle, reader).with_config(
         Config::default()
-            .concurrency(CONCURRENCY)
+            // The number at once is held down in `drive`, where those that wait can be counted.
+            .concurrency(0)
             .debounce(DEBOUNCE),
     )
 }
@@ -139,18 +145,50 @@ async fn drive<K, F>(
     K: Watched,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    let bounded = move |object: Arc<K>, context: Arc<Context>| async move {
-        let work = reconcile(object.clone(), context.clone());
-        let action = tokio::time::timeout(PATIENCE, work).await;
-        let action = action.unwrap_or(Err(Error::TimedOut))?;
-        context.succeeded(&*object);
-        Ok(action)
+    let slots = Arc::new(Semaphore::new(CONCURRENCY));
+    let store = controller.store();
+    let bounded = move |object: Arc<K>, context: Arc<Context>| {
+        let (slots, store) = (slots.clone(), store.clone());
+        async move {
+            let kind = K::kind(&());
+            let waits = context.metrics.waits(&kind);
+            let _slot = slots.acquire_owned().await;
+            drop(waits);
+            // It may have changed in the meantime.
+            let newest = store.get(&ObjectRef::from_obj(&*object));
+            let object = newest.unwrap_or(object);
+            let _works = context.metrics.works(&kind);
+            let begun = Instant::now();
+            let work = reconcile(object.clone(), context.clone());
+            let action = tokio::time::timeout(PATIENCE, work).await;
+            let action = action.unwrap_or(Err(Error::TimedOut));
+            let outcome = match &action {
+                Ok(_) => "success",
+                Err(Error::Stale) => "stale",
+                Err(_) => "error",
+            };
+            let metrics = &context.metrics;
+            metrics.reconciled(&kind, outcome, begun.elapsed());
+            let action = action?;
+            context.succeeded(&*object);
+            Ok(action)
+        }
     };
     let patience =
         |object: Arc<K>, error: &Error, context: Arc<Context>| context.patience(&*object, error);
     finish(controller.run(bounded, patience, context.clone())).await;
 }
 
-async fn finish(outcomes: impl Stream) {
-    outcomes.for_each(|_| ready(())).await;
+/// Reads what a controller says of its watches; what a reconcile said was told by then.
+async fn finish<T>(
+    outcomes: impl Stream<Item = Result<T, controller::Error<Error, watcher::Error>>>,
+) {
+    outcomes
+        .for_each(|outcome| {
+            if let Err(controller::Error::QueueError(error)) = outcome {
+                tracing::warn!(%error, "watch");
+            }
+            ready(())
+        })
+        .await;
 }

@@ -13,7 +13,8 @@ use musubi_api::{
     pipeline::{
         ConcurrencyPolicy, CustomerPipeline, CustomerPipelineRun, CustomerPipelineRunSpec, Schedule,
     },
-    status::{CustomerPipelineStatus, PendingRun},
+    run::Stage,
+    status::{CustomerPipelineStatus, PendingRun, StageState},
 };
 use serde_json::json;
 
@@ -127,6 +128,7 @@ impl Work {
         let over = |run: &CustomerPipelineRun| run.status.as_ref().is_some_and(|s| s.is_over());
         let active = self.runs.iter().filter(|run| !over(run));
         self.status.active = active.take(20).map(|run| run.name_any()).collect();
+        self.look_at_data();
         let mut ended: Vec<_> = self
             .runs
             .iter()
@@ -159,6 +161,30 @@ impl Work {
             generation: self.pipeline.meta().generation,
         };
         conditions::set(&mut self.status.conditions, say);
+    }
+
+    /// Reads what instants the published and the loaded data speak for.
+    fn look_at_data(&mut self) {
+        for status in self.runs.iter().filter_map(|run| run.status.as_ref()) {
+            let Some(as_of) = status.snapshot.as_ref().map(|s| s.as_of.clone()) else {
+                continue;
+            };
+            for stage in status
+                .stages
+                .iter()
+                .filter(|s| s.state == StageState::Complete)
+            {
+                let newest = match stage.stage {
+                    Stage::Publish => &mut self.status.published_as_of,
+                    // Without a warehouse nothing is loaded.
+                    Stage::Load if stage.shards > 0 => &mut self.status.loaded_as_of,
+                    _ => continue,
+                };
+                if newest.as_ref().is_none_or(|newest| newest.0 < as_of.0) {
+                    *newest = Some(as_of.clone());
+                }
+            }
+        }
     }
 
     /// Makes the run that the status speaks of.

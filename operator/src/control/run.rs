@@ -122,7 +122,7 @@ impl Work {
     /// Writes the status, if nobody wrote the run in between.
     async fn write(&mut self) -> Result<(), Error> {
         self.status.observed_generation = self.run.meta().generation;
-        self.run.status = Some(self.status.clone());
+        let before = self.run.status.replace(self.status.clone());
         let params = PostParams {
             field_manager: Some(MANAGER.into()),
             ..PostParams::default()
@@ -132,6 +132,8 @@ impl Work {
             .replace_status(&self.run.name_any(), &params, &self.run)
             .await
             .map_err(stale)?;
+        let metrics = &self.context.metrics;
+        metrics.written(before.as_ref(), &self.status);
         self.tidy().await
     }
 
