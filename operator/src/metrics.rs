@@ -3,6 +3,8 @@
 //! Labels are words of fixed sets. Namespaces and pipelines label only what is read from the caches when it is
 //! asked for: what is deleted is not told any more. Runs, shards, pods and texts are no labels.
 
+#[cfg(test)]
+mod alerts;
 mod pipelines;
 
 use std::{
@@ -273,15 +275,20 @@ mod tests {
         })
     }
 
-    #[test]
-    fn what_a_status_says_twice_is_counted_once() {
-        let metrics = Metrics::new();
-        let running = status(json!({ "stages": [clean("Running")] }));
+    /// Of a run that failed after `clean`.
+    pub(super) fn over() -> CustomerPipelineRunStatus {
         let failed = json!({
             "type": "Failed", "status": "True", "reason": "ShardFailed", "message": "Yamada",
             "lastTransitionTime": "2026-11-25T00:00:20Z",
         });
-        let over = status(json!({ "stages": [clean("Complete")], "conditions": [failed] }));
+        status(json!({ "stages": [clean("Complete")], "conditions": [failed] }))
+    }
+
+    #[test]
+    fn what_a_status_says_twice_is_counted_once() {
+        let metrics = Metrics::new();
+        let running = status(json!({ "stages": [clean("Running")] }));
+        let over = over();
         metrics.written(None, &running);
         metrics.written(Some(&running), &over);
         metrics.written(Some(&over), &over);

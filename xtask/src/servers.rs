@@ -12,6 +12,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::cluster::build::PROMTOOL;
+
 /// Something that Debian brings.
 struct Tool {
     /// The variable that the tests find it by; set, it is taken as it is.
@@ -47,6 +49,11 @@ pub(crate) fn prepare() -> Result<Vec<(&'static str, PathBuf)>> {
         .map(|tool| Ok((tool.variable, provide(tool)?)))
         .collect::<Result<Vec<_>>>()?;
     found.push(("MUSUBI_TEST_TOOLS", musubi_testing::tools::install()?));
+    if PROMTOOL.is_done() || on_path("go").is_some() {
+        found.push(("MUSUBI_PROMTOOL", PROMTOOL.run()?.join("promtool")));
+    } else {
+        println!("servers: alerts are NOT TESTED; that needs Go 1.26 or newer: https://go.dev/dl/");
+    }
     println!("servers: done in {:.0?}", begun.elapsed());
     Ok(found)
 }

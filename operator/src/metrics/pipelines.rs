@@ -202,7 +202,7 @@ fn runs_rows(runs: &[Arc<CustomerPipelineRun>]) -> Vec<(Labels, f64)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use kube::runtime::{reflector, watcher};
     use musubi_api::{pipeline::CustomerPipelineRun, source::Source};
     use serde::de::DeserializeOwned;
@@ -237,7 +237,8 @@ mod tests {
         })
     }
 
-    fn objects(runs: &[Value]) -> Objects {
+    /// The caches of a namespace with a pipeline and these runs.
+    pub(crate) fn objects(runs: &[Value]) -> Objects {
         let source = json!({
             "metadata": { "name": "shop", "namespace": "retail" },
             "spec": {

@@ -1,4 +1,4 @@
-//! Compiles the cluster's programs from Go modules, once for all checkouts.
+//! Compiles programs from Go modules, once for all checkouts: those of the cluster, and Prometheus' tool.
 
 use std::{
     fs,
@@ -13,7 +13,37 @@ use musubi_testing::tools::cache;
 
 use super::place::recipe;
 
-/// Module of the recipe, Go package, program.
+/// Programs that are built together.
+pub(crate) struct Set {
+    name: &'static str,
+    /// About how long it takes.
+    takes: &'static str,
+    /// Modules of the recipe.
+    modules: &'static [&'static str],
+    /// Module of the recipe, Go package, program.
+    programs: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// What a cluster is made of.
+pub(crate) const CLUSTER: Set = Set {
+    name: "cluster",
+    takes: "7 minutes",
+    modules: &["kubernetes", "containerd", "helm"],
+    programs: &PROGRAMS,
+};
+
+/// What alerts are tested with.
+pub(crate) const PROMTOOL: Set = Set {
+    name: "promtool",
+    takes: "4 minutes",
+    modules: &["prometheus"],
+    programs: &[(
+        "prometheus",
+        "github.com/prometheus/prometheus/cmd/promtool",
+        "promtool",
+    )],
+};
+
 const PROGRAMS: [(&str, &str, &str); 11] = [
     ("kubernetes", "go.etcd.io/etcd/server/v3", "etcd"),
     (
@@ -59,73 +89,81 @@ const PROGRAMS: [(&str, &str, &str); 11] = [
 /// Written last: a build that was cut off lacks it, and goes on where it was.
 const COMPLETE: &str = "complete";
 
-/// Where the programs are, built or not: a folder that is named for what they are built from.
-fn place() -> Result<PathBuf> {
-    let mut hash = DefaultHasher::new();
-    PROGRAMS.hash(&mut hash);
-    for module in ["kubernetes", "containerd", "helm"] {
-        for file in ["go.mod", "go.sum"] {
-            let path = recipe(module).join(file);
-            let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-            text.hash(&mut hash);
+impl Set {
+    /// Where the programs are, built or not: a folder that is named for what they are built from.
+    fn place(&self) -> Result<PathBuf> {
+        let mut hash = DefaultHasher::new();
+        self.programs.hash(&mut hash);
+        for module in self.modules {
+            for file in ["go.mod", "go.sum"] {
+                let path = recipe(module).join(file);
+                let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+                text.hash(&mut hash);
+            }
         }
+        Ok(cache().join(format!("{}-{:016x}", self.name, hash.finish())))
     }
-    Ok(cache().join(format!("cluster-{:016x}", hash.finish())))
-}
 
-/// Whether the programs are built.
-pub(super) fn is_done() -> bool {
-    place().is_ok_and(|place| place.join(COMPLETE).is_file())
-}
-
-/// The folder with the programs.
-pub(crate) fn folder() -> Result<PathBuf> {
-    ensure!(
-        is_done(),
-        "the cluster's programs are not built: cargo xtask cluster build"
-    );
-    Ok(place()?.join("bin"))
-}
-
-/// Builds what is not built, and gives the folder with the programs. Safe to call by several at once.
-pub(crate) fn run() -> Result<PathBuf> {
-    let place = place()?;
-    let bin = place.join("bin");
-    if is_done() {
-        return Ok(bin);
+    /// Whether the programs are built.
+    pub(crate) fn is_done(&self) -> bool {
+        self.place()
+            .is_ok_and(|place| place.join(COMPLETE).is_file())
     }
-    fs::create_dir_all(&bin)?;
-    let lock = fs::File::create(cache().join("cluster.lock"))?;
-    lock.lock()?;
-    if is_done() {
-        return Ok(bin);
+
+    /// The folder with the programs.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        ensure!(
+            self.is_done(),
+            "the {}'s programs are not built: cargo xtask cluster build",
+            self.name
+        );
+        Ok(self.place()?.join("bin"))
     }
-    println!(
-        "cluster: building Kubernetes into {}, about 7 minutes on two cores",
-        place.display()
-    );
-    // What the compiler keeps takes 7 GB, and is of use until all is built.
-    let scratch = cache().join("cluster-go");
-    let version = version(&scratch)?;
-    for (module, package, program) in PROGRAMS {
-        if bin.join(program).is_file() {
-            continue;
+
+    /// Builds what is not built, and gives the folder with the programs. Safe to call by several at once.
+    pub(crate) fn run(&self) -> Result<PathBuf> {
+        let place = self.place()?;
+        let (bin, name) = (place.join("bin"), self.name);
+        if self.is_done() {
+            return Ok(bin);
         }
-        let begun = Instant::now();
-        let fresh = bin.join(format!("{program}.new"));
-        let status = go(&scratch, module)
-            .args(["build", "-trimpath", "-ldflags", &version, "-o"])
-            .arg(&fresh)
-            .arg(package)
-            .status()
-            .context("start go")?;
-        ensure!(status.success(), "go build {package} failed");
-        fs::rename(&fresh, bin.join(program))?;
-        println!("cluster: {program}, {:.0?}", begun.elapsed());
+        fs::create_dir_all(&bin)?;
+        let lock = fs::File::create(cache().join(format!("{name}.lock")))?;
+        lock.lock()?;
+        if self.is_done() {
+            return Ok(bin);
+        }
+        println!(
+            "{name}: building into {}, about {} on two cores",
+            place.display(),
+            self.takes
+        );
+        // What the compiler keeps takes gigabytes, and is of use until all is built.
+        let scratch = cache().join(format!("{name}-go"));
+        let mut flags = "-s -w".to_owned();
+        if self.modules.contains(&"kubernetes") {
+            flags += &version(&scratch)?;
+        }
+        for (module, package, program) in self.programs {
+            if bin.join(program).is_file() {
+                continue;
+            }
+            let begun = Instant::now();
+            let fresh = bin.join(format!("{program}.new"));
+            let status = go(&scratch, module)
+                .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+                .arg(&fresh)
+                .arg(package)
+                .status()
+                .context("start go")?;
+            ensure!(status.success(), "go build {package} failed");
+            fs::rename(&fresh, bin.join(program))?;
+            println!("{name}: {program}, {:.0?}", begun.elapsed());
+        }
+        fs::write(place.join(COMPLETE), "")?;
+        fs::remove_dir_all(&scratch)?;
+        Ok(bin)
     }
-    fs::write(place.join(COMPLETE), "")?;
-    fs::remove_dir_all(&scratch)?;
-    Ok(bin)
 }
 
 /// Linker flags. Without them the server calls itself v0.0.0, and clients misjudge it.
@@ -141,7 +179,7 @@ fn version(scratch: &Path) -> Result<String> {
     };
     let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
     Ok(format!(
-        "-s -w{}{}{}",
+        "{}{}{}",
         set("gitVersion", &version),
         set("gitMajor", major),
         set("gitMinor", minor)

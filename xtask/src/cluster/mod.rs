@@ -4,7 +4,7 @@
 //! namespaces of their own, one cluster for each checkout. Their programs are built once from Go modules and kept
 //! outside of the repository.
 
-mod build;
+pub(crate) mod build;
 mod image;
 mod place;
 mod prerequisites;
@@ -52,19 +52,19 @@ pub(crate) enum Order {
 pub(crate) fn run(order: &Order) -> Result<()> {
     let place = Place::of_this_checkout();
     match order {
-        Order::Build => println!("{}", build::run()?.display()),
+        Order::Build => println!("{}", build::CLUSTER.run()?.display()),
         Order::Up => {
             prerequisites::check()?;
-            let programs = build::run()?;
+            let programs = build::CLUSTER.run()?;
             up::run(&place, &programs, Leash::None)?;
             println!("{}", place.kubeconfig().display());
         }
         Order::Node { number } => {
-            up::node(&place, &build::folder()?, running(&place)?, *number)?;
+            up::node(&place, &build::CLUSTER.folder()?, running(&place)?, *number)?;
         }
         Order::LoadImage { name, programs } => {
             running(&place)?;
-            image::load_programs(&place, &build::folder()?, name, programs)?;
+            image::load_programs(&place, &build::CLUSTER.folder()?, name, programs)?;
         }
         Order::Status => status(&place)?,
         Order::Down => down(&place)?,
@@ -85,7 +85,7 @@ fn status(place: &Place) -> Result<()> {
         return Ok(());
     };
     println!("up, KUBECONFIG={}", place.kubeconfig().display());
-    let status = Command::new(build::folder()?.join("kubectl"))
+    let status = Command::new(build::CLUSTER.folder()?.join("kubectl"))
         .arg("--kubeconfig")
         .arg(place.kubeconfig())
         .args(["get", "nodes", "--output=wide"])

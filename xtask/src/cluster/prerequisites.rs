@@ -65,7 +65,7 @@ pub(crate) fn missing() -> Missing {
         .map(|(_, package)| package)
         .collect();
     packages.dedup();
-    let go = !super::build::is_done() && !is_there("go");
+    let go = !super::build::CLUSTER.is_done() && !is_there("go");
     Missing { root, go, packages }
 }
 
