@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
@@ -25,9 +24,8 @@ use crate::{
     objects::{self, Objects, Scope, Watched},
 };
 
-/// musubi's operator: turns musubi's resources into Jobs.
-#[derive(Debug, Parser)]
-#[command(version)]
+/// How it works.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Image of the workers, best by digest: registry.example.com/musubi@sha256:…
     #[arg(long, env = "MUSUBI_WORKER_IMAGE")]

@@ -70,6 +70,19 @@ pub(super) fn load_all(place: &Place, bin: &Path, socket: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Gives an image a further name, on every node that is there.
+pub(super) fn rename(place: &Place, bin: &Path, from: &str, to: &str) -> Result<()> {
+    for socket in place.containerds() {
+        done(
+            Command::new(bin.join("ctr"))
+                .arg("--address")
+                .arg(&socket)
+                .args(["--namespace=k8s.io", "images", "tag", "--force", from, to]),
+        )?;
+    }
+    Ok(())
+}
+
 /// The shared libraries of a program, and its loader; none for a static one.
 fn libraries_of(program: &Path) -> Result<BTreeSet<PathBuf>> {
     let out = Command::new("ldd")

@@ -8,6 +8,8 @@ use super::{Leash, Place, build, down, image, prerequisites, up};
 
 /// Image with the programs under test.
 const IMAGE: &str = "localhost/musubi:test";
+/// The same image under another name, for upgrades.
+const NEXT: &str = "localhost/musubi:next";
 
 /// A cluster, as long as this value lives.
 pub(crate) struct Held {
@@ -27,6 +29,7 @@ impl Held {
             ("MUSUBI_CLUSTER_HOST", self.place.host.clone()),
             ("MUSUBI_CLUSTER_TOOLS", self.tools.display().to_string()),
             ("MUSUBI_IMAGE", IMAGE.into()),
+            ("MUSUBI_IMAGE_NEXT", NEXT.into()),
         ]
     }
 }
@@ -57,7 +60,7 @@ pub(crate) fn hold(
         println!("cluster: NOT TESTED: {missing}");
         return Ok(None);
     }
-    let bin = build::run()?;
+    let bin = build::CLUSTER.run()?;
     let place = Place::of_this_checkout();
     let leash = match place.holder() {
         Some(_) => None,
@@ -69,5 +72,6 @@ pub(crate) fn hold(
         leash,
     };
     image::load_programs(&held.place, &bin, IMAGE, programs)?;
+    image::rename(&held.place, &bin, IMAGE, NEXT)?;
     Ok(Some(held))
 }

@@ -86,7 +86,8 @@ impl World {
         self.tool("kubectl", &args.concat());
     }
 
-    fn tool(&self, name: &str, args: &[&str]) -> String {
+    /// Runs `kubectl` or `helm`, and gives what it printed.
+    pub(crate) fn tool(&self, name: &str, args: &[&str]) -> String {
         self.cluster
             .tool(name, args)
             .unwrap_or_else(|e| panic!("{e}"))
