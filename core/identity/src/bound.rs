@@ -53,7 +53,7 @@ impl std::ops::Sub for Gain {
 }
 
 /// Gains by comparison and level, those of full agreement on the rarest value.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Gains {
     prior: Gain,
     at: [[Gain; LEVELS]; COMPARISONS],

@@ -32,17 +32,27 @@ pub(crate) fn identifier_columns(field: &str) -> Vec<usize> {
     }
 }
 
+/// The values of an identifier that prove nothing, as they may be written in a dictionary.
+fn blocked_texts(identifier: &Identifier) -> impl Iterator<Item = String> + '_ {
+    identifier.blocked.iter().flat_map(|value| {
+        let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+        [fold::text(value).into_owned(), digits]
+    })
+}
+
 /// The records that hold the values of an identifier.
-pub(crate) struct Holders<'a> {
-    pub(crate) identifier: &'a Identifier,
+pub(crate) struct Holders {
+    pub(crate) identifier: Identifier,
     pub(crate) columns: Vec<usize>,
     /// Records by code.
     count: Vec<u32>,
+    /// Codes of blocked values: they have no records.
+    blocked: HashSet<u32>,
 }
 
-impl<'a> Holders<'a> {
+impl Holders {
     /// For each identifier of a policy that records can have.
-    pub(crate) fn all(features: &Features, policy: &'a Policy) -> Vec<Self> {
+    pub(crate) fn all(features: &Features, policy: &Policy) -> Vec<Self> {
         let found = policy.identifiers.iter().filter_map(|identifier| {
             let columns = identifier_columns(&identifier.field);
             let dict = &features.dicts[dict_of(*columns.first()?)];
@@ -50,17 +60,16 @@ impl<'a> Holders<'a> {
             for row in &features.rows {
                 columns.iter().for_each(|c| count[row[*c] as usize] += 1);
             }
-            count[0] = 0;
-            for value in &identifier.blocked {
-                let digits: String = value.chars().filter(char::is_ascii_digit).collect();
-                for code in [dict.code(&fold::text(value)), dict.code(&digits)] {
-                    count[code as usize] = 0;
-                }
-            }
+            let blocked: HashSet<u32> = blocked_texts(identifier)
+                .map(|text| dict.code(&text))
+                .chain([0])
+                .collect();
+            blocked.iter().for_each(|code| count[*code as usize] = 0);
             Some(Self {
-                identifier,
+                identifier: identifier.clone(),
                 columns,
                 count,
+                blocked,
             })
         });
         found.collect()
@@ -68,7 +77,44 @@ impl<'a> Holders<'a> {
 
     /// Whether a value may prove anything.
     fn may_prove(&self, code: u32) -> bool {
-        (2..=HUB).contains(&self.count[code as usize])
+        let count = self.count.get(code as usize).copied();
+        count.is_some_and(|n| (2..=HUB).contains(&n))
+    }
+
+    /// Takes notice of a record's values, or of their going.
+    pub(crate) fn note(&mut self, row: &Row, comes: bool) {
+        for code in self.columns.iter().map(|c| row[*c]) {
+            if self.blocked.contains(&code) {
+                continue;
+            }
+            let at = code as usize;
+            if self.count.len() <= at {
+                self.count.resize(at + 1, 0);
+            }
+            self.count[at] = match comes {
+                true => self.count[at] + 1,
+                false => self.count[at].saturating_sub(1),
+            };
+        }
+    }
+
+    /// Takes notice of a value that no record had before, by its code.
+    pub(crate) fn learn(&mut self, code: u32, text: &str) {
+        if blocked_texts(&self.identifier).any(|blocked| blocked == text) {
+            self.blocked.insert(code);
+        }
+    }
+
+    /// The codes from a number on are of no value any more.
+    pub(crate) fn forget(&mut self, from: usize) {
+        self.blocked.retain(|code| (*code as usize) < from);
+        self.count.truncate(from);
+    }
+
+    /// Whether a value links its records, or did until one more came.
+    pub(crate) fn may_reach(&self, code: u32) -> bool {
+        let count = self.count.get(code as usize).copied().unwrap_or(0);
+        (2..=HUB + 1).contains(&count)
     }
 
     /// How many codes there are.
@@ -103,7 +149,7 @@ impl<'a> Holders<'a> {
 /// without any name on it have more homes and mailboxes than one person has.
 pub(crate) fn links(
     matcher: &Matcher,
-    holders: &[Holders<'_>],
+    holders: &[Holders],
     records: &[u32],
     policy: &Policy,
     guards: &mut BTreeMap<Guard, u64>,

@@ -89,19 +89,22 @@ pub enum IdEvent {
     },
 }
 
-fn fresh(record: u128, taken: impl Fn(CustomerId) -> bool) -> CustomerId {
-    let mut salt = 0u8;
-    loop {
+/// The ids that a customer may get of a record: the first that nobody has.
+pub(crate) fn ids_of_record(record: u128) -> impl Iterator<Item = CustomerId> {
+    (0..=u8::MAX).map(move |salt| {
         let mut bytes = record.to_be_bytes().to_vec();
         if salt > 0 {
             bytes.push(salt);
         }
-        let id = CustomerId(xxh3_128(&bytes));
-        if !taken(id) || salt == u8::MAX {
-            return id;
-        }
-        salt += 1;
-    }
+        CustomerId(xxh3_128(&bytes))
+    })
+}
+
+fn fresh(record: u128, taken: impl Fn(CustomerId) -> bool) -> CustomerId {
+    let mut ids = ids_of_record(record);
+    let free = ids.find(|id| !taken(*id));
+    // All 256 were never seen taken.
+    free.unwrap_or(CustomerId(xxh3_128(&record.to_be_bytes())))
 }
 
 /// What became of the ids.

@@ -5,6 +5,7 @@
 //! It is learnt once, when the model is trained, and is pinned with the model: a record means the same
 //! whatever records come after it.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -176,16 +177,55 @@ impl Lexicon {
     }
 }
 
+/// A lexicon that reads one record at a time, as [`Lexicon::resolve`] reads all.
+pub(crate) struct Reader(HashMap<u64, Name>);
+
+impl Reader {
+    pub(crate) fn new(lexicon: &Lexicon) -> Self {
+        let names = lexicon.names.iter();
+        let known = names.filter_map(|(k, v)| Some((u64::from_str_radix(k, 16).ok()?, v.clone())));
+        Self(known.collect())
+    }
+
+    /// Given and family name and the readings of both, split and read; an empty text is a missing one.
+    pub(crate) fn read(&self, names: [String; 4]) -> [String; 4] {
+        let [mut given, mut family, mut given_reading, mut family_reading] = names;
+        if given.is_empty()
+            && !family.is_empty()
+            && let Some(parts) = part(&family, &self.0)
+        {
+            (family, given) = parts;
+            if family.is_empty() && given_reading.is_empty() {
+                std::mem::swap(&mut given_reading, &mut family_reading);
+            }
+            if given_reading.is_empty() {
+                family_reading.clear();
+            }
+        }
+        let read = |text: &str, reading: &mut String, learnt: fn(&Name) -> &Option<String>| {
+            let own = fold::reading(text).unwrap_or_default();
+            if !text.is_empty() && (reading.is_empty() || *reading == own) {
+                let known = self.0.get(&xxh3_64(text.as_bytes()));
+                *reading = known.and_then(|n| learnt(n).clone()).unwrap_or(own);
+            }
+        };
+        read(&given, &mut given_reading, |n| &n.given_reading);
+        read(&family, &mut family_reading, |n| &n.family_reading);
+        [given, family, given_reading, family_reading]
+    }
+}
+
 fn key(hash: u64) -> String {
     format!("{hash:016x}")
 }
 
 /// A lone name as (family, given), where one of them may be empty; `None` when it stays a family name.
-fn part(whole: &str, known: &HashMap<u64, &Name>) -> Option<(String, String)> {
+fn part<N: Borrow<Name>>(whole: &str, known: &HashMap<u64, N>) -> Option<(String, String)> {
     let count = |text: &str| {
         known
             .get(&xxh3_64(text.as_bytes()))
-            .map_or((0, 0), |n| (n.given, n.family))
+            .map(Borrow::borrow)
+            .map_or((0, 0), |n: &Name| (n.given, n.family))
     };
     match count(whole) {
         (0, 0) => {}

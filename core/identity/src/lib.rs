@@ -28,6 +28,7 @@ mod preview;
 mod registry;
 mod repair;
 mod score;
+mod serve;
 pub mod survivorship;
 mod train;
 
@@ -53,4 +54,5 @@ pub use policy::{Decision, Identifier, Pin, Policy, Survivor};
 pub use preview::Preview;
 pub use registry::{Customer, Registry, RegistryReader, Row as RegistryRow};
 pub use score::Matcher;
+pub use serve::{Answer, Candidate, Index};
 pub use train::train;

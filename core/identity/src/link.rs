@@ -44,7 +44,8 @@ pub struct Linked {
 #[must_use]
 pub fn link(matcher: &Matcher, edges: &[Edge], previous: &Registry, policy: &Policy) -> Linked {
     let all: Vec<u32> = (0..matcher.features.len() as u32).collect();
-    put_together(matcher, edges, previous, policy, &all)
+    let holders = Holders::all(&matcher.features, policy);
+    put_together(matcher, edges, previous, policy, &all, &holders)
 }
 
 /// Links records into customers after a change under the same model and policy: what the change cannot have
@@ -58,17 +59,19 @@ pub fn relink(
     change: &Change<'_>,
 ) -> Linked {
     let records = affected(matcher, edges, previous, policy, change);
-    put_together(matcher, edges, previous, policy, &records)
+    let holders = Holders::all(&matcher.features, policy);
+    put_together(matcher, edges, previous, policy, &records, &holders)
 }
 
 /// Links some records, those that anything connects with one of them being all among them; the others stay with the
 /// customers that they had.
-fn put_together(
+pub(crate) fn put_together(
     matcher: &Matcher,
     edges: &[Edge],
     previous: &Registry,
     policy: &Policy,
     records: &[u32],
+    holders: &[Holders],
 ) -> Linked {
     matcher.shards_are_done();
     let features = &matcher.features;
@@ -76,8 +79,7 @@ fn put_together(
     records.iter().for_each(|r| among[*r as usize] = true);
     let mut guards = BTreeMap::new();
     let pins = Pins::new(features, policy);
-    let holders = Holders::all(features, policy);
-    let mut accepted = identifiers::links(matcher, &holders, records, policy, &mut guards);
+    let mut accepted = identifiers::links(matcher, holders, records, policy, &mut guards);
     let always = pins.always.iter().filter(|(a, _)| among[*a as usize]);
     accepted.extend(always.map(|(a, b)| Edge {
         weight: 100.0,

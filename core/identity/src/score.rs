@@ -115,9 +115,13 @@ impl Frequencies {
         }
         let columns = columns_of(comparison).iter().zip(&self.by_code);
         let mut values = columns.filter(|(column, _)| row[**column] != 0);
-        values
-            .next()
-            .map_or(f32::NAN, |(column, codes)| codes[row[*column] as usize])
+        let Some((column, codes)) = values.next() else {
+            return f32::NAN;
+        };
+        let known = codes.get(row[*column] as usize).copied();
+        // The value of a record that came later has no code yet that was looked up.
+        let late = || self.known.get(&features.hash(row, *column)).copied();
+        known.or_else(late).unwrap_or(self.rest)
     }
 
     /// Of the rarest value.
@@ -129,7 +133,7 @@ impl Frequencies {
 /// The records of a run as a model reads them, ready to be matched and linked. Made once, it serves every shard.
 pub struct Matcher {
     pub(crate) features: Features,
-    pub(crate) hubs: Hubs,
+    pub(crate) hubs: Arc<Hubs>,
     pub(crate) sketches: Mutex<Option<Arc<Sketches>>>,
     pub(crate) prior: Parts,
     /// Bits that a conflict of birth dates weighs beyond its own: people have one. Where the data's birth dates are
@@ -139,7 +143,7 @@ pub struct Matcher {
     u: [[f32; LEVELS]; COMPARISONS],
     /// log2 of the household share and of its complement.
     share: [(f32, f32); COMPARISONS],
-    frequencies: Vec<Frequencies>,
+    frequencies: Arc<Vec<Frequencies>>,
     pub(crate) gains: Gains,
 }
 
@@ -153,9 +157,9 @@ impl Matcher {
         let frequencies = (0..COMPARISONS).map(|c| Frequencies::new(&features, model, c));
         let unrelated = (1.0 - model.lambda_person - model.lambda_household).max(0.01);
         let mut matcher = Self {
-            frequencies: frequencies.collect(),
+            frequencies: Arc::new(frequencies.collect()),
             features,
-            hubs: model.hubs(),
+            hubs: Arc::new(model.hubs()),
             sketches: Mutex::default(),
             prior: Parts {
                 person: model.lambda_person.max(1e-15).log2() as f32,
@@ -177,6 +181,22 @@ impl Matcher {
         };
         matcher.gains = Gains::new(&matcher);
         matcher
+    }
+
+    /// The same model over other records, whose values have the same codes.
+    pub(crate) fn over(&self, features: Features) -> Self {
+        Self {
+            features,
+            hubs: self.hubs.clone(),
+            sketches: Mutex::default(),
+            prior: self.prior,
+            birth_conflict: self.birth_conflict,
+            m: self.m,
+            u: self.u,
+            share: self.share,
+            frequencies: self.frequencies.clone(),
+            gains: self.gains.clone(),
+        }
     }
 
     /// The records; names are split and read as the model knows them.

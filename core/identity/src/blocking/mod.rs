@@ -3,6 +3,7 @@
 //! them must also share a name, the birth date, the place or the house, whichever the rule does not imply; and
 //! two of these where such a part of a hub was oversized too.
 
+mod postings;
 mod rules;
 
 use hashbrown::HashSet;
@@ -10,6 +11,7 @@ use rayon::prelude::*;
 
 use crate::features::{Features, Row};
 
+pub(crate) use postings::Postings;
 pub(crate) use rules::RULES;
 use rules::{PHONE_RULE, Part, Sketch, refined_key, refinements};
 

@@ -156,6 +156,23 @@ impl Dict {
         codes
     }
 
+    /// The values behind the sorted ones, with their codes.
+    pub(crate) fn late(&self) -> impl Iterator<Item = (u32, &str)> {
+        (self.sorted..self.values.len()).map(|n| (n as u32, &self.values[n]))
+    }
+
+    /// Forgets the values from a number on; they are behind the sorted ones.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        let len = len.max(self.sorted);
+        self.values.truncate(len);
+        self.hash.truncate(len);
+        self.mask.truncate(len);
+        self.len.truncate(len);
+        self.script.truncate(len);
+        self.derived.truncate(len);
+        self.prefix.truncate(len);
+    }
+
     /// Code of one of the sorted values; 0 when no record has it.
     pub(crate) fn code(&self, value: &str) -> u32 {
         let (mut low, mut high) = (0, self.sorted);

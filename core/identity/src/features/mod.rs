@@ -183,7 +183,7 @@ impl Features {
         )?)
     }
 
-    fn text(&self, column: usize, code: u32) -> Option<String> {
+    pub(crate) fn text(&self, column: usize, code: u32) -> Option<String> {
         match (column, code) {
             (_, 0) => None,
             (col::BIRTH, n) => Some(format!(

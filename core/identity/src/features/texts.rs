@@ -23,6 +23,11 @@ impl Texts {
         self.ends.push(self.text.len());
     }
 
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.ends.truncate(len);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|n| &self[n])
     }
