@@ -6,6 +6,7 @@ pub mod dedupe;
 pub mod demo;
 pub mod digest;
 pub mod evaluate;
+pub mod lookup;
 pub mod profile;
 pub mod quarantine;
 pub mod report;

@@ -27,6 +27,7 @@ mod policy;
 mod preview;
 mod registry;
 mod repair;
+mod review;
 mod score;
 mod serve;
 pub mod survivorship;
@@ -53,6 +54,7 @@ pub use model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleS
 pub use policy::{Decision, Identifier, Pin, Policy, Survivor};
 pub use preview::Preview;
 pub use registry::{Customer, Registry, RegistryReader, Row as RegistryRow};
+pub use review::{Question, review};
 pub use score::Matcher;
 pub use serve::{Answer, Candidate, Index};
 pub use train::train;

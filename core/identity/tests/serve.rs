@@ -44,7 +44,7 @@ fn version(records: &[Made], before: &Registry, model: &Model, policy: &Policy) 
 
 impl Version {
     fn index(self, model: &Model, policy: &Policy) -> Index {
-        Index::new(self.matcher, model, &self.registry, &self.edges, policy)
+        Index::new(self.matcher, model, &self.registry, self.edges, policy)
     }
 }
 
@@ -145,7 +145,7 @@ fn an_index_of_nobody_answers() {
         Matcher::new(Features::build(&[]).expect("features"), &MODEL),
         &MODEL,
         &Registry::default(),
-        &[],
+        Vec::new(),
         &policy,
     );
     assert!(index.is_empty());

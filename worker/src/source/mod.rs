@@ -45,6 +45,16 @@ pub struct Fetched {
 }
 
 impl Fetched {
+    /// Bytes that are at hand.
+    ///
+    /// # Errors
+    /// When no scratch file can be written.
+    pub fn of(bytes: &[u8]) -> Result<Self> {
+        let mut scratch = Scratch::new()?;
+        scratch.write_all(bytes)?;
+        scratch.finish(None)
+    }
+
     /// Reads the bytes from the start.
     ///
     /// # Errors

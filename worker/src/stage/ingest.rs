@@ -6,7 +6,7 @@ use musubi_lake::manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Context, Outcome, files::File, plan::Split};
+use super::{Context, Outcome, files::File, intake, plan::Split};
 use crate::source;
 
 /// What a shard took.
@@ -53,14 +53,18 @@ async fn take(context: &Context, split: &Split, version: u64) -> Result<File> {
     let spec = &context.run.sources[&split.source];
     let stream = super::files::stream(&context.run, &split.source, &split.stream)
         .with_context(|| format!("stream {} is not in the run", split.stream))?;
-    let fetched = source::fetch(
-        &spec.connector,
-        stream,
-        &split.object,
-        split.bookmark.as_deref(),
-        &context.secrets,
-    )
-    .await?;
+    let fetched = if intake::is_ours(&split.source, &split.stream, spec) {
+        intake::fetch(&context.store, &split.object.path).await?
+    } else {
+        source::fetch(
+            &spec.connector,
+            stream,
+            &split.object,
+            split.bookmark.as_deref(),
+            &context.secrets,
+        )
+        .await?
+    };
     let raw = format!("raw/{}/{}/{}", split.source, split.stream, fetched.sha256);
     if context
         .store

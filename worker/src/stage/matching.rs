@@ -7,7 +7,7 @@ use musubi_identity::edges_to_batches;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Context, Outcome, batches,
+    Context, Outcome, batches, pins,
     train::{self, Trained},
 };
 
@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     let plan = context.plan().await?;
     let trained: Trained = context.complete(Stage::Train).await?;
     let matcher = train::matcher(context, &trained).await?;
-    let policy = train::policy(&context.run.policy);
+    let policy = pins::of_plan(context, &plan);
     let changed = if trained.fresh {
         None
     } else {

@@ -12,11 +12,13 @@ pub mod files;
 mod gates;
 mod gather;
 pub mod ingest;
+pub mod intake;
 pub mod link;
 pub mod load;
 mod losses;
 pub mod matching;
 mod movers;
+pub mod pins;
 pub mod plan;
 pub mod preview;
 pub(crate) mod publication;
@@ -62,7 +64,8 @@ impl Context {
     ///
     /// # Errors
     /// When the lake cannot be opened or a credential is missing.
-    pub fn open(run: Run, secrets: Secrets) -> Result<Self> {
+    pub fn open(mut run: Run, secrets: Secrets) -> Result<Self> {
+        intake::join(&mut run)?;
         let location = match (&run.spec.lake.folder, &run.spec.lake.s3) {
             (Some(folder), None) => Location::Folder(folder.into()),
             (None, Some(s3)) => crate::source::s3_location(s3, &secrets)?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use musubi_api::{run::Stage, source::Stream};
+use musubi_api::{policy::Pin, run::Stage, source::Stream};
 use musubi_lake::pointer;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use super::{
     Context, Outcome,
     edits::{self, EditSet},
     files::Files,
-    publication, replay, view,
+    intake, pins, publication, replay, view,
 };
 use crate::source::{self, SourceObject};
 
@@ -30,6 +30,9 @@ pub struct Plan {
     /// Corrections of quarantined rows, all that there are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<EditSet>,
+    /// Decisions on pairs that stand in the lake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
     /// Shards of ingest and clean.
     pub source_shards: u32,
     /// Shards of match, attach and curate.
@@ -100,6 +103,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         state,
         splits: Vec::new(),
         edits: edits::all(&context.store, run).await?,
+        pins: pins::standing(&context.store).await?,
         source_shards: 1,
         slot_shards: 1,
     };
@@ -108,6 +112,9 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     for (name, source) in sources {
         for stream in &source.streams {
             let found = match (&stream.files, &stream.table) {
+                _ if intake::is_ours(name, &stream.name, source) => {
+                    intake::splits(&context.store, &known).await
+                }
                 (Some(_), _) => new_objects(context, name, stream, &known).await,
                 (None, Some(_)) => Ok(vec![next_read(name, stream, &known)]),
                 (None, None) => Ok(Vec::new()),

@@ -6,7 +6,7 @@ use musubi_identity::{Matcher, Preview, link as link_records, train as train_mod
 use serde::Serialize;
 
 use super::{
-    Context, link, train,
+    Context, link, pins, train,
     view::{self, View},
 };
 
@@ -49,7 +49,8 @@ pub async fn preview(context: &Context, retrain: bool) -> Result<Found> {
     };
     let features = train::published_features(context, path("features")?).await?;
     let registry = link::registry(context, &published.state).await?;
-    let policy = train::policy(&context.run.policy);
+    let in_lake = pins::standing(&context.store).await?;
+    let policy = pins::policy(&context.run, &in_lake);
     let (model, preview) = tokio::task::spawn_blocking(move || {
         let model = if retrain {
             train_model(&features, &policy, 1)

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use musubi_identity::{Edge, Matcher, Model, Policy, Registry};
+use musubi_lake::pointer::Published;
 
 use super::{
-    Context, link, train,
+    Context, link, pins, train,
     view::{self, View},
 };
 
@@ -18,6 +19,8 @@ pub struct Resolved {
     pub model: Model,
     /// The records, ready to be compared under the model.
     pub matcher: Arc<Matcher>,
+    /// The version.
+    pub published: Published,
     /// The policy of the run that made it.
     pub policy: Policy,
     /// The customer of each record.
@@ -39,7 +42,11 @@ impl Resolved {
         let features = train::published_features(context, path("features")?).await?;
         let edges = link::published_edges(context, &published.state, &features).await?;
         let registry = link::registry(context, &published.state).await?;
-        let policy = train::policy(&view.context.run.policy);
+        let policy = match view.context.plan().await {
+            Ok(plan) => pins::of_plan(&view.context, &plan),
+            // The run's papers were swept away.
+            Err(_) => pins::policy(&view.context.run, &pins::standing(&context.store).await?),
+        };
         let (model, matcher) = tokio::task::spawn_blocking(move || {
             let matcher = Arc::new(Matcher::new(features, &model));
             (model, matcher)
@@ -47,6 +54,7 @@ impl Resolved {
         .await?;
         Ok(Self {
             version: published.version,
+            published: published.clone(),
             model,
             matcher,
             policy,

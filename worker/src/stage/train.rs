@@ -25,6 +25,7 @@ use super::{
     gather::{self, Place},
     losses::Losses,
     movers::{self, Overruled},
+    pins,
     plan::Plan,
     records::{self, Version, id_column, ids_of},
     versions::{self, Kept, Parts, Share},
@@ -370,7 +371,7 @@ async fn model(
         hold(features).await;
         return Ok((model, path, true));
     }
-    let policy = policy(&context.run.policy);
+    let policy = pins::of_plan(context, plan);
     let (features, model) = tokio::task::spawn_blocking(move || {
         let model = train(&features, &policy, 1);
         (features, model)

@@ -183,6 +183,19 @@ impl Features {
         )?)
     }
 
+    /// The fields that a record has, as they are compared. They are values of a person.
+    pub fn values(&self, index: u32) -> impl Iterator<Item = (&'static str, String)> {
+        let row = self.rows[index as usize];
+        let columns = COLUMNS.iter().enumerate();
+        columns.filter_map(move |(c, name)| Some((*name, self.text(c, row[c])?)))
+    }
+
+    /// Names of all fields.
+    #[must_use]
+    pub fn fields() -> &'static [&'static str] {
+        &COLUMNS
+    }
+
     pub(crate) fn text(&self, column: usize, code: u32) -> Option<String> {
         match (column, code) {
             (_, 0) => None,

@@ -105,7 +105,7 @@ impl Index {
         matcher: Matcher,
         model: &Model,
         registry: &Registry,
-        edges: &[Edge],
+        edges: Vec<Edge>,
         policy: &Policy,
     ) -> Self {
         let features = &matcher.features;

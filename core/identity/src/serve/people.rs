@@ -170,7 +170,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    pub(super) fn of(records: usize, edges: &[Edge]) -> Self {
+    pub(super) fn of(records: usize, edges: Vec<Edge>) -> Self {
         let mut begins = vec![0; records + 1];
         let ends = || edges.iter().map(|e| [e.left as usize, e.right as usize]);
         ends().flatten().for_each(|end| begins[end + 1] += 1);
@@ -186,7 +186,7 @@ impl Graph {
             }
         }
         Self {
-            edges: edges.to_vec(),
+            edges,
             early: (order, begins),
             late: HashMap::new(),
         }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Context, Outcome,
+    Context, Outcome, pins,
     plan::Plan,
     train::{self, Trained},
 };
@@ -87,7 +87,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let trained: Trained = context.complete(Stage::Train).await?;
     let matcher = train::matcher(context, &trained).await?;
     train::let_go(context).await;
-    let policy = train::policy(&context.run.policy);
+    let policy = pins::of_plan(context, &plan);
     let edges = graph::edges(context, &plan, &trained, matcher.features()).await?;
     let previous = graph::registry(context, &plan.state).await?;
     let before = train::before(context, &trained).await?;

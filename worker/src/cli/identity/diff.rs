@@ -1,10 +1,10 @@
-//! `musubi identity`: questions to identity resolution.
+//! `musubi identity diff`: what another policy would change.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
 use anyhow::Result;
 
-use super::{
+use crate::cli::{
     output::{self, Output, number, table},
     target::Target,
 };
@@ -12,19 +12,6 @@ use crate::{
     report::count,
     stage::preview::{self, Found},
 };
-
-/// Ask who is who, and what another policy would change.
-#[derive(Debug, clap::Args)]
-#[command(arg_required_else_help = true)]
-pub(super) struct Args {
-    #[command(subcommand)]
-    question: Question,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum Question {
-    Diff(Diff),
-}
 
 /// Show what the identity policy in the files would change.
 ///
@@ -34,7 +21,7 @@ enum Question {
 #[command(
     after_help = "Examples:\n  musubi identity diff                 the policy in this folder against what is published\n  musubi identity diff --retrain       with a model that is trained now\n  musubi identity diff --exit-code     1 when a customer would be another, for CI"
 )]
-struct Diff {
+pub(super) struct Diff {
     #[command(flatten)]
     target: Target,
     /// Train a model on the published records now, instead of the one that stands.
@@ -55,13 +42,7 @@ struct Diff {
 ///
 /// # Errors
 /// When nothing is published, or what is cannot be read.
-pub(super) async fn run(args: Args) -> Result<ExitCode> {
-    match args.question {
-        Question::Diff(args) => diff(args).await,
-    }
-}
-
-async fn diff(args: Diff) -> Result<ExitCode> {
+pub(super) async fn diff(args: Diff) -> Result<ExitCode> {
     let context = args.target.open()?;
     let busy = output::working("resolving the published records anew");
     let found = preview::preview(&context, args.retrain).await?;
