@@ -10,6 +10,7 @@ pub mod lookup;
 pub mod profile;
 pub mod quarantine;
 pub mod report;
+pub mod review;
 pub mod source;
 pub mod stage;
 pub mod trace;

@@ -80,7 +80,10 @@ pub fn review(
     let mut apart: HashMap<(u32, u32), (Edge, u64)> = HashMap::new();
     let mut weak = Vec::new();
     for edge in edges.iter().filter(decided) {
-        let ends = (customer_of.number(edge.left), customer_of.number(edge.right));
+        let ends = (
+            customer_of.number(edge.left),
+            customer_of.number(edge.right),
+        );
         let (Some(a), Some(b)) = ends else { continue };
         if a == b {
             if edge.probability < SURE {
@@ -117,7 +120,14 @@ pub fn review(
         .into_iter()
         .map(|((a, b), (edge, pairs))| {
             let (smaller, expected) = cost(&edge, side(a), side(b));
-            question(matcher, registry, &customer_of, &edge, false, (pairs, smaller, expected))
+            question(
+                matcher,
+                registry,
+                &customer_of,
+                &edge,
+                false,
+                (pairs, smaller, expected),
+            )
         })
         .collect();
     let holders = Holders::all(&matcher.features, policy);
@@ -138,7 +148,14 @@ pub fn review(
                     .map(|w| w * records as f64 / members.len() as f64),
             };
             let (smaller, expected) = cost(edge, part(left), part(right));
-            out.push(question(matcher, registry, &customer_of, edge, true, (1, smaller, expected)));
+            out.push(question(
+                matcher,
+                registry,
+                &customer_of,
+                edge,
+                true,
+                (1, smaller, expected),
+            ));
         }
     }
     out.sort_by(|x, y| {
@@ -161,7 +178,9 @@ fn question(
     let features = &matcher.features;
     let customer = |record| {
         let number = customer_of.number(record);
-        number.map_or_else(String::new, |n| registry.customers[n as usize].id.to_string())
+        number.map_or_else(String::new, |n| {
+            registry.customers[n as usize].id.to_string()
+        })
     };
     let levels = COMPARISON.iter().zip(edge.levels);
     let levels = levels.filter(|(_, level)| *level != 0);
@@ -235,9 +254,8 @@ fn links_within(
     for member in members {
         let begin = edges.partition_point(|e| e.left < *member);
         let own = edges[begin..].iter().take_while(|e| e.left == *member);
-        let own = own.filter(|e| {
-            is_member(e.right) && f64::from(e.probability) >= policy.match_probability
-        });
+        let own = own
+            .filter(|e| is_member(e.right) && f64::from(e.probability) >= policy.match_probability);
         all.extend(own.map(|e| (e.left, e.right)));
     }
     let proven = identifiers::links(matcher, holders, members, policy, &mut BTreeMap::new());

@@ -44,6 +44,20 @@ impl Decision {
     fn pair(&self) -> (String, String) {
         pair(&self.left, &self.right)
     }
+
+    /// Whether just this holds already.
+    pub(crate) fn stands(&self, standing: &[Pin]) -> bool {
+        let own = self.pair();
+        let known = standing
+            .iter()
+            .find(|p| pair(&p.left, &p.right) == own)
+            .map(|p| p.decision);
+        match self.decision {
+            Verdict::Always => known == Some(PinDecision::Always),
+            Verdict::Never => known == Some(PinDecision::Never),
+            Verdict::Open => known.is_none(),
+        }
+    }
 }
 
 fn pair(left: &str, right: &str) -> (String, String) {
@@ -113,12 +127,21 @@ pub(crate) async fn standing(store: &Store) -> Result<Vec<Pin>> {
 
 /// The policy of a run with the decisions in the lake. What the policy itself says of a pair goes before.
 pub(super) fn policy(run: &Run, in_lake: &[Pin]) -> Policy {
-    let mut spec = run.policy.clone();
-    let said: Vec<(String, String)> = spec.pins.iter().map(|p| pair(&p.left, &p.right)).collect();
+    with(&train::policy(&run.policy), in_lake)
+}
+
+/// A policy with further decisions, those that it says nothing of.
+pub(crate) fn with(policy: &Policy, in_lake: &[Pin]) -> Policy {
+    let mut policy = policy.clone();
+    let said: Vec<(String, String)> = policy
+        .pins
+        .iter()
+        .map(|p| pair(&p.left, &p.right))
+        .collect();
     let new = in_lake.iter();
     let new = new.filter(|p| !said.contains(&pair(&p.left, &p.right)));
-    spec.pins.extend(new.cloned());
-    train::policy(&spec)
+    policy.pins.extend(new.map(train::pin));
+    policy
 }
 
 /// The same of a run that was planned.

@@ -461,14 +461,6 @@ pub(super) fn policy(spec: &IdentityPolicySpec) -> Policy {
         blocked: i.blocked.iter().cloned().collect(),
     });
     let identifiers: Vec<Identifier> = identifiers.collect();
-    let pins = spec.pins.iter().map(|p| Pin {
-        left: p.left.clone(),
-        right: p.right.clone(),
-        decision: match p.decision {
-            musubi_api::policy::PinDecision::Always => Decision::Always,
-            musubi_api::policy::PinDecision::Never => Decision::Never,
-        },
-    });
     Policy {
         identifiers: if identifiers.is_empty() {
             defaults.identifiers
@@ -482,7 +474,7 @@ pub(super) fn policy(spec: &IdentityPolicySpec) -> Policy {
         max_cluster_size: spec.guards.max_cluster_size,
         birth_date_conflict: spec.guards.birth_date_conflict,
         cut_bridges: spec.guards.cut_bridges,
-        pins: pins.collect(),
+        pins: spec.pins.iter().map(pin).collect(),
         across_sources: false,
         source_priority: spec.source_priority.clone(),
         survivorship: spec
@@ -490,6 +482,18 @@ pub(super) fn policy(spec: &IdentityPolicySpec) -> Policy {
             .iter()
             .map(|s| (s.field.clone(), s.rules.iter().map(survivor).collect()))
             .collect(),
+    }
+}
+
+/// A decision in the terms of the identity crate.
+pub(super) fn pin(pin: &musubi_api::policy::Pin) -> Pin {
+    Pin {
+        left: pin.left.clone(),
+        right: pin.right.clone(),
+        decision: match pin.decision {
+            musubi_api::policy::PinDecision::Always => Decision::Always,
+            musubi_api::policy::PinDecision::Never => Decision::Never,
+        },
     }
 }
 

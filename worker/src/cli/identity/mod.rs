@@ -2,6 +2,7 @@
 
 mod diff;
 mod lookup;
+mod review;
 mod serve;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ enum Question {
     Lookup(lookup::Lookup),
     Add(lookup::Add),
     Serve(serve::Serve),
+    Review(review::Review),
     Diff(diff::Diff),
 }
 
@@ -33,6 +35,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
         Question::Lookup(args) => lookup::lookup(args).await,
         Question::Add(args) => lookup::add(args).await,
         Question::Serve(args) => serve::serve(args).await,
+        Question::Review(args) => review::run(args).await,
         Question::Diff(args) => diff::diff(args).await,
     }
 }

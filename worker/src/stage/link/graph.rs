@@ -90,7 +90,7 @@ pub(in crate::stage) async fn published_edges(
 }
 
 /// Who is who in a published version, and in the run that starts from it.
-pub(in crate::stage) async fn registry(context: &Context, state: &State) -> Result<Registry> {
+pub(crate) async fn registry(context: &Context, state: &State) -> Result<Registry> {
     let mut reader = RegistryReader::default();
     for path in parts(state, REGISTRY) {
         each(context, &path, |batch| reader.push(batch)).await?;

@@ -19,7 +19,8 @@ use super::{
     train::{self, Trained},
 };
 
-pub(super) use graph::{people, published_edges, registry};
+pub(crate) use graph::registry;
+pub(super) use graph::{people, published_edges};
 
 /// Name in the published state of the rules that customers were put together by.
 const RULES: &str = "linkedBy";
