@@ -93,9 +93,9 @@ impl Late {
         for (column, name) in NAMES.into_iter().zip(&names) {
             row[column] = self.code(features, column, name, &mut learnt);
         }
-        for column in col::EMAIL..col::WIDTH {
+        for (column, code) in row.iter_mut().enumerate().skip(col::EMAIL) {
             if !matches!(column, col::BIRTH | col::BUSINESS) {
-                row[column] = self.code(features, column, &text(column), &mut learnt);
+                *code = self.code(features, column, &text(column), &mut learnt);
             }
         }
         row
