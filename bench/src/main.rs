@@ -4,6 +4,7 @@
 //!     cargo xtask bench run --customers 20000,200000,1000000
 //!     cargo xtask bench day
 //!     cargo xtask bench identity --records 100000,1000000
+//!     cargo xtask bench lookup --records 1000000
 //!
 //! Worlds are those of `musubi demo`. Every run has a process of its own, so that its memory is its own.
 //! Processor time stands beside wall-clock time, because only the first says much on a busy machine.
@@ -11,6 +12,7 @@
 mod clean;
 mod day;
 mod identity;
+mod lookup;
 mod machine;
 mod pipeline;
 mod run;
@@ -38,6 +40,8 @@ enum Bench {
     Day(day::Args),
     /// Identity alone, on seeded sets with their truth: time, memory, pairs, accuracy.
     Identity(identity::Args),
+    /// One record in a process that stays: time, memory, next to a process a record.
+    Lookup(lookup::Args),
     /// One measured run over the files that are there; what the other benchmarks call.
     #[command(hide = true)]
     One(pipeline::Args),
@@ -50,6 +54,7 @@ async fn main() -> anyhow::Result<()> {
         Bench::Run(args) => run::run(&args),
         Bench::Day(args) => day::run(&args),
         Bench::Identity(args) => identity::run(&args),
+        Bench::Lookup(args) => lookup::run(&args).await,
         Bench::One(args) => pipeline::run(&args).await,
     }
 }

@@ -463,3 +463,75 @@ fn wrong_input_is_answered_with_the_way_out() {
         assert!(!answer.contains("Ann"), "a value of a person in {answer}");
     }
 }
+
+#[test]
+fn a_link_of_files_is_explained_by_its_rows() {
+    let place = Place::new();
+    let file = place.write(
+        "people.csv",
+        fs::read(data("fake_1000.csv")).expect("a file"),
+    );
+    place.dedupe(&[&file, "--truth", "cluster"]);
+    let out = place.out();
+    let path = Path::new(&out);
+    let edges = place.table("edges.parquet");
+    let row = |name: &str| edges[0][name].as_primitive::<Int64Type>().value(0);
+    let (left, right) = (row("row_l"), row("row_r"));
+    let weight = &edges[0]["weight"];
+    let weight = weight
+        .as_primitive::<arrow::datatypes::Float32Type>()
+        .value(0);
+    let explain =
+        |what: &[&str]| musubi(&[&["explain", "--dedupe", &out, "-o", "json"], what].concat());
+    let done = explain(&[&left.to_string(), &right.to_string()]);
+    let said: Value = serde_json::from_slice(&done.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&done.stderr)));
+    assert_eq!(said["left"], left.to_string().as_str());
+    let explained = said["weight"].as_f64().expect("a weight");
+    // A pair that an identifier proves stands with more than its score.
+    assert!(explained <= f64::from(weight) + 0.01, "{said}");
+    let clusters = place.table("clusters.parquet");
+    let id = clusters[0].column_by_name("cluster_id").expect("ids");
+    let id = id
+        .as_string::<i32>()
+        .value(usize::try_from(left).expect("a row"));
+    let done = explain(&["customer", id]);
+    let said: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    let rows: Vec<&str> = said["records"]
+        .as_array()
+        .expect("records")
+        .iter()
+        .filter_map(|r| r["record"].as_str())
+        .collect();
+    assert!(
+        rows.contains(&&*left.to_string()) && rows.contains(&&*right.to_string()),
+        "{said}"
+    );
+    let shown = musubi(&[
+        "explain",
+        "--dedupe",
+        &out,
+        &left.to_string(),
+        &right.to_string(),
+    ]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("match weight") && !shown.contains('@'),
+        "{shown}"
+    );
+
+    let refused = |what: &[&str]| String::from_utf8_lossy(&explain(what).stderr).into_owned();
+    assert!(refused(&["1000", "1"]).contains("there is no row 1000"));
+    assert!(refused(&["0f3a", "1"]).contains("rows are numbered from 0"));
+    let shorter = fs::read_to_string(&file).expect("a file");
+    fs::write(
+        &file,
+        shorter.lines().take(900).collect::<Vec<_>>().join("\n"),
+    )
+    .expect("write");
+    assert!(refused(&["1", "2"]).contains("run `musubi dedupe` again"));
+    fs::remove_file(&file).expect("remove");
+    assert!(refused(&["1", "2"]).contains("which is not there"));
+    fs::remove_file(path.join("stats.json")).expect("remove");
+    assert!(refused(&["1", "2"]).contains("no folder that `musubi dedupe` wrote"));
+}

@@ -20,7 +20,7 @@ struct Cli {
 enum Chore {
     /// Format, lint, build and run every test.
     Test(test::Args),
-    /// Measure: `cargo xtask bench clean|run|day|identity`, each with `--help`.
+    /// Measure: `cargo xtask bench clean|run|day|identity|lookup`, each with `--help`.
     #[command(disable_help_flag = true)]
     Bench {
         /// What the benchmark is told.

@@ -8,19 +8,46 @@ use musubi_clean::{
     lookup::Lookups,
     raw::{Locator, RawBatch, RawRows, SourceFile},
 };
+use serde_json::json;
 use std::sync::Arc;
 
-/// Cleans the records of the Japanese set.
+use super::Set;
+
+/// Cleans the records of a set.
 pub(super) struct Records(Cleaner);
 
 impl Records {
-    pub(super) fn new() -> Result<Self> {
-        let spec: SourceSpec = serde_json::from_value(serde_json::json!({
-            "system": "crm",
-            "connector": { "folder": { "path": "." } },
-            "streams": [{
-                "name": "rows", "files": { "path": "*.csv" }, "format": { "csv": {} }, "changes": "snapshot",
-                "entities": [{ "entity": "customer", "key": ["record_id"], "fields": {
+    /// Of a file of a set; none where the records are made as they would come out.
+    pub(super) fn of(set: Set, file: usize) -> Result<Option<Self>> {
+        let (country, fields) = match set {
+            Set::Febrl | Set::FebrlHard => return Ok(None),
+            Set::Febrl3 | Set::Febrl4 => (
+                "au",
+                json!({
+                    "given_name": { "from": "given_name" },
+                    "family_name": { "from": "surname" },
+                    "birth_date": { "from": "date_of_birth", "format": "%Y%m%d" },
+                    "block": { "from": "street_number" },
+                    "town": { "from": "address_1" },
+                    "building": { "from": "address_2" },
+                    "city": { "from": "suburb" },
+                    "postal_code": { "from": "postcode" },
+                    "prefecture": { "from": "state" },
+                }),
+            ),
+            Set::Fake1000 => (
+                "gb",
+                json!({
+                    "given_name": { "from": "first_name" },
+                    "family_name": { "from": "surname" },
+                    "birth_date": { "from": "dob", "format": "%Y-%m-%d" },
+                    "city": { "from": "city" },
+                    "email": { "from": "email" },
+                }),
+            ),
+            Set::Japan => (
+                "jp",
+                json!({
                     "name": { "from": "name" },
                     "name_kana": { "from": "kana" },
                     "birth_date": { "from": "birth", "format": "wareki" },
@@ -29,11 +56,21 @@ impl Records {
                     "email": { "from": "mail" },
                     "postal_code": { "from": "zip" },
                     "address": { "from": "address" },
-                } }],
+                }),
+            ),
+        };
+        let spec: SourceSpec = serde_json::from_value(json!({
+            "system": "crm",
+            "country": country,
+            "connector": { "folder": { "path": "." } },
+            "streams": [{
+                "name": "rows", "files": { "path": "*.csv" }, "format": { "csv": {} }, "changes": "snapshot",
+                "entities": [{ "entity": "customer", "key": ["record_id"], "fields": fields }],
             }],
         }))?;
-        let cleaner = Cleaner::new("made", &spec, &spec.streams[0], Lookups::default())?;
-        Ok(Self(cleaner))
+        let source = format!("file{file}");
+        let cleaner = Cleaner::new(&source, &spec, &spec.streams[0], Lookups::default())?;
+        Ok(Some(Self(cleaner)))
     }
 
     /// The clean records, with the ids that they had.

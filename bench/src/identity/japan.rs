@@ -11,14 +11,14 @@ use rand::Rng;
 use super::Row;
 
 /// Columns as the systems export them.
-pub(super) const COLUMNS: [&str; 9] = [
+pub(crate) const COLUMNS: [&str; 9] = [
     "member", "name", "kana", "birth", "gender", "phone", "mail", "zip", "address",
 ];
 
 const START: Date = Date::constant(2026, 1, 1);
 
 /// Calls `take` for every record of as many people as it takes, with its person and household.
-pub(super) fn each(seed: u64, records: u64, mut take: impl FnMut(u32, u32, Row)) {
+pub(crate) fn each(seed: u64, records: u64, mut take: impl FnMut(u32, u32, Row)) {
     let mut left = records;
     for id in 0.. {
         let person = Person::of(seed, id, START);
@@ -38,6 +38,14 @@ pub(super) fn each(seed: u64, records: u64, mut take: impl FnMut(u32, u32, Row))
             take(person.id as u32, person.household as u32, row);
         }
     }
+}
+
+/// Records of so many people, evenly chosen among the first ones, as a further delivery service wrote them down.
+pub(crate) fn some(seed: u64, people: u64, count: u64) -> Vec<Row> {
+    let step = (people / count.max(1)).max(1);
+    let ids = (0..count).map(|n| n * step % people.max(1));
+    ids.map(|id| record(&Person::of(seed, id, START), seed, 4, 7))
+        .collect()
 }
 
 /// What a system knows of a person: the loyalty programme, the web shop, the app, the CRM, the delivery service.

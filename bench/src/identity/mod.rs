@@ -1,8 +1,11 @@
-//! Identity alone: seeded sets of records with their truth, through the engine as the stages call it.
+//! Identity alone: sets of records with their truth, through the engine as the stages call it, and through Splink
+//! beside it.
 
 mod clean;
 mod febrl;
-mod japan;
+mod files;
+pub(crate) mod japan;
+mod peer;
 mod report;
 
 use std::{process::Command, sync::Arc, time::Instant};
@@ -26,6 +29,12 @@ type Row = Vec<Option<String>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Set {
+    /// FEBRL 3: 5,000 records of 2,000 people.
+    Febrl3,
+    /// FEBRL 4: two files of 5,000 people each, to be linked.
+    Febrl4,
+    /// fake_1000 of Splink: 1,000 records.
+    Fake1000,
     /// FEBRL-style: at most 5 duplicates of a record, 2 slips in a field, 4 in a record.
     Febrl,
     /// FEBRL-style and hard: 9 duplicates, 3 slips in a field, 10 in a record.
@@ -45,9 +54,9 @@ enum Output {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Sets of records.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["febrl", "febrl-hard", "japan"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["febrl3", "febrl4", "fake1000", "febrl", "febrl-hard", "japan"])]
     set: Vec<Set>,
-    /// Records of each set.
+    /// Records of each set that is made.
     #[arg(long, value_delimiter = ',', default_values_t = [100_000])]
     records: Vec<u64>,
     /// Seed of the sets.
@@ -59,12 +68,21 @@ pub(crate) struct Args {
     /// A table for people, or one JSON document.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
+    /// Leave Splink out.
+    #[arg(long)]
+    without_splink: bool,
+    /// Write what was measured to this file, as JSON.
+    #[arg(long, value_name = "FILE", default_value = "bench-identity.json")]
+    to: std::path::PathBuf,
     /// Print the blocking rules of each model too.
     #[arg(long)]
     rules: bool,
     /// Run here and print what was measured; without it, every set has a process of its own.
     #[arg(long, hide = true)]
     here: bool,
+    /// Write the records to this folder too, for Splink.
+    #[arg(long, hide = true)]
+    records_to: Option<std::path::PathBuf>,
 }
 
 /// What a phase took.
@@ -130,6 +148,21 @@ pub(crate) struct Figures {
     /// Of the pairs that were put together, those that are two members of one household.
     within_household: f64,
     rules: Vec<Rule>,
+    /// The same of Splink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    splink: Option<peer::Figures>,
+}
+
+impl Figures {
+    /// Processor seconds with cleaning.
+    fn whole_cpu_seconds(&self) -> f64 {
+        self.phases.iter().map(|p| p.cpu_seconds).sum()
+    }
+
+    /// Seconds with cleaning.
+    fn whole_wall_seconds(&self) -> f64 {
+        self.phases.iter().map(|p| p.wall_seconds).sum()
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -139,16 +172,28 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let facts = machine::facts();
+    let splink = match args.without_splink {
+        true => None,
+        false => peer::Splink::find(),
+    };
     let mut all = Vec::new();
     for set in &args.set {
-        for records in &args.records {
+        let sizes = if set.is_made() {
+            &args.records[..]
+        } else {
+            &[0]
+        };
+        for records in sizes {
             let name = set.to_possible_value();
             let name = name.context("the set has a name")?;
+            let scratch = tempfile::tempdir()?;
             let output = Command::new(std::env::current_exe()?)
                 .args(["identity", "--here", "--set", name.get_name()])
                 .args(["--records", &records.to_string()])
                 .args(["--seed", &args.seed.to_string()])
                 .args(["--shards", &args.shards.to_string()])
+                .arg("--records-to")
+                .arg(scratch.path())
                 .output()?;
             anyhow::ensure!(
                 output.status.success(),
@@ -156,9 +201,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 name.get_name(),
                 String::from_utf8_lossy(&output.stderr)
             );
-            all.push(serde_json::from_slice(&output.stdout)?);
+            let mut figures: Figures = serde_json::from_slice(&output.stdout)?;
+            if let Some(splink) = &splink {
+                figures.splink = splink.run(*set, scratch.path())?;
+            }
+            all.push(figures);
         }
     }
+    report::write(&args.to, &facts, &all)?;
     match args.output {
         Output::Table => report::table(&facts, &all, args.rules),
         Output::Json => report::json(&facts, &all)?,
@@ -215,14 +265,23 @@ struct Intake {
     /// Record, person, household.
     truth: Vec<(u128, u32, u32)>,
     rows: Vec<Row>,
+    /// Where the records are written to as well.
+    copy: Option<peer::Copy>,
+    /// The file that records come from.
+    file: usize,
     seed: u64,
 }
 
 impl Intake {
-    fn take(&mut self, person: u32, household: u32, row: Row) {
-        let id = febrl::record_id(self.seed, self.truth.len() as u64);
+    fn take(&mut self, person: u32, household: u32, row: Row) -> Result<()> {
+        let number = self.truth.len() as u64;
+        let id = febrl::record_id(self.seed, number);
+        if let Some(copy) = &mut self.copy {
+            copy.write(self.file, number, person, household, &row)?;
+        }
         self.truth.push((id, person, household));
         self.rows.push(row);
+        Ok(())
     }
 
     /// Hands over what has been taken.
@@ -233,7 +292,7 @@ impl Intake {
         }
         let ids = &self.truth[self.truth.len() - rows.len()..];
         let ids: Vec<String> = ids.iter().map(|t| format!("{:032x}", t.0)).collect();
-        let batch = batch(&ids, &rows, columns)?;
+        let batch = batch(&ids, &rows, columns, self.file)?;
         drop(rows);
         let batch = match cleaner {
             Some(cleaner) => self.clock.time("clean", || cleaner.clean(&batch, &ids))?,
@@ -244,8 +303,8 @@ impl Intake {
     }
 }
 
-fn batch(ids: &[String], rows: &[Row], columns: &[&str]) -> Result<RecordBatch> {
-    let source = StringArray::from_iter_values(ids.iter().map(|_| "made"));
+fn batch(ids: &[String], rows: &[Row], columns: &[&str], file: usize) -> Result<RecordBatch> {
+    let source = StringArray::from_iter_values(ids.iter().map(|_| format!("file{file}")));
     let mut all: Vec<(&str, ArrayRef, bool)> = vec![
         (
             "record_id",
@@ -263,24 +322,36 @@ fn batch(ids: &[String], rows: &[Row], columns: &[&str]) -> Result<RecordBatch> 
 
 /// Makes the records of a set and takes them in.
 fn intake(args: &Args, set: Set, records: u64) -> Result<Intake> {
+    let copy = args.records_to.as_ref();
     let mut intake = Intake {
         clock: Clock::default(),
         builder: FeaturesBuilder::default(),
         truth: Vec::new(),
         rows: Vec::new(),
+        copy: copy
+            .map(|folder| peer::Copy::create(folder, set))
+            .transpose()?,
+        file: 0,
         seed: args.seed,
     };
     let mut failed = Ok(());
-    let cleaner = match set {
-        Set::Japan => Some(clean::Records::new()?),
-        _ => None,
-    };
-    let columns = match set {
-        Set::Japan => japan::COLUMNS,
-        _ => febrl::COLUMNS,
-    };
+    let columns = set.columns();
+    let cleaner = |file| clean::Records::of(set, file);
+    if !set.is_made() {
+        for (number, file) in files::read(set)?.into_iter().enumerate() {
+            intake.file = number;
+            for (person, row) in file {
+                intake.take(person, person, row)?;
+            }
+            intake.flush(&columns, cleaner(number)?.as_ref())?;
+        }
+        return Ok(intake);
+    }
+    let cleaner = cleaner(0)?;
     let mut take = |person, household, row| {
-        intake.take(person, household, row);
+        if failed.is_ok() {
+            failed = intake.take(person, household, row);
+        }
         if intake.rows.len() == BATCH && failed.is_ok() {
             failed = intake.flush(&columns, cleaner.as_ref());
         }
@@ -291,15 +362,32 @@ fn intake(args: &Args, set: Set, records: u64) -> Result<Intake> {
         record,
     };
     match set {
-        Set::Febrl => febrl::Generator::new(settings(5, 2, 4), args.seed)
-            .each(records, |person, row| take(person, person, row)),
         Set::FebrlHard => febrl::Generator::new(settings(9, 3, 10), args.seed)
             .each(records, |person, row| take(person, person, row)),
         Set::Japan => japan::each(args.seed, records, take),
+        _ => febrl::Generator::new(settings(5, 2, 4), args.seed)
+            .each(records, |person, row| take(person, person, row)),
     }
     failed?;
     intake.flush(&columns, cleaner.as_ref())?;
     Ok(intake)
+}
+
+impl Set {
+    /// Whether its records are made by a generator.
+    fn is_made(self) -> bool {
+        matches!(self, Self::Febrl | Self::FebrlHard | Self::Japan)
+    }
+
+    /// Names of its columns.
+    fn columns(self) -> Vec<&'static str> {
+        match self {
+            Self::Febrl3 | Self::Febrl4 => files::FEBRL.to_vec(),
+            Self::Fake1000 => files::FAKE.to_vec(),
+            Self::Febrl | Self::FebrlHard => febrl::COLUMNS.to_vec(),
+            Self::Japan => japan::COLUMNS.to_vec(),
+        }
+    }
 }
 
 fn measure(args: &Args) -> Result<Figures> {
@@ -313,7 +401,10 @@ fn measure(args: &Args) -> Result<Figures> {
         ..
     } = intake(args, *set, *records)?;
     truth.sort_unstable();
-    let policy = Policy::default();
+    let policy = Policy {
+        across_sources: *set == Set::Febrl4,
+        ..Policy::default()
+    };
     let features = clock.time("build", || builder.finish());
     let model = clock.time("train", || train(&features, &policy, 1));
     let matcher = clock.time("match", || Matcher::new(features, &model));
@@ -344,7 +435,7 @@ fn measure(args: &Args) -> Result<Figures> {
     distinct.dedup();
     Ok(Figures {
         set: *set,
-        records: *records,
+        records: people.len() as u64,
         people: distinct.len() as u64,
         seed: args.seed,
         shards: args.shards,
@@ -365,6 +456,7 @@ fn measure(args: &Args) -> Result<Figures> {
         within_household: within_household(customer, &truth),
         rules: rules.collect(),
         phases: clock.phases,
+        splink: None,
     })
 }
 

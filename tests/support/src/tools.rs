@@ -19,10 +19,13 @@ pub fn folder() -> PathBuf {
     if let Some(folder) = std::env::var_os("MUSUBI_TEST_TOOLS") {
         return folder.into();
     }
+    named("test-tools", REQUIREMENTS)
+}
+
+fn named(name: &str, requirements: &str) -> PathBuf {
     let mut hash = DefaultHasher::new();
-    REQUIREMENTS.hash(&mut hash);
-    let name = format!("test-tools-{:016x}", hash.finish());
-    cache().join(name)
+    requirements.hash(&mut hash);
+    cache().join(format!("{name}-{:016x}", hash.finish()))
 }
 
 /// The folder for what is kept between runs and checkouts: `musubi` in the user's cache.
@@ -46,12 +49,12 @@ pub fn program(name: &str) -> Result<PathBuf, StartError> {
     }
     Err(StartError(format!(
         "{name} is not installed; run `cargo xtask test` once, or by hand: {}",
-        by_hand(&folder)
+        by_hand(&folder, REQUIREMENTS)
     )))
 }
 
-fn by_hand(folder: &Path) -> String {
-    let packages: Vec<String> = REQUIREMENTS
+fn by_hand(folder: &Path, requirements: &str) -> String {
+    let packages: Vec<String> = requirements
         .lines()
         .filter(|l| !l.starts_with('#') && !l.is_empty())
         .map(|l| format!("'{l}'"))
@@ -68,7 +71,18 @@ fn by_hand(folder: &Path) -> String {
 /// # Errors
 /// When Python or PyPI is not to be had, with the command to try by hand.
 pub fn install() -> Result<PathBuf, StartError> {
-    let folder = folder();
+    provide(folder(), REQUIREMENTS)
+}
+
+/// An environment of its own for what a list names, as pip reads it; installs what is missing. Gives its folder.
+///
+/// # Errors
+/// As [`install`].
+pub fn environment(name: &str, requirements: &str) -> Result<PathBuf, StartError> {
+    provide(named(name, requirements), requirements)
+}
+
+fn provide(folder: PathBuf, requirements: &str) -> Result<PathBuf, StartError> {
     if folder.join(COMPLETE).is_file() {
         return Ok(folder);
     }
@@ -79,7 +93,7 @@ pub fn install() -> Result<PathBuf, StartError> {
     if folder.join(COMPLETE).is_file() {
         return Ok(folder);
     }
-    let by_hand = by_hand(&folder);
+    let by_hand = by_hand(&folder, requirements);
     let fail = |e: StartError| StartError(format!("{e}; by hand: {by_hand}"));
     let venv = || {
         run(Command::new("python3")
@@ -99,7 +113,7 @@ pub fn install() -> Result<PathBuf, StartError> {
             .map_err(|_| fail(first))?;
     }
     let list = folder.join("requirements.txt");
-    std::fs::write(&list, REQUIREMENTS)?;
+    std::fs::write(&list, requirements)?;
     run(Command::new(folder.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "-r"])
         .arg(&list))

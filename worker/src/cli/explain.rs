@@ -14,7 +14,7 @@ use super::{
     output::{self, Output, number, table},
     target::Target,
 };
-use crate::{report, stage::resolved::Resolved};
+use crate::{dedupe::Again, report, stage::resolved::Resolved};
 
 /// Explain a decision: why two records match or not, or what holds a customer together.
 ///
@@ -23,14 +23,17 @@ use crate::{report, stage::resolved::Resolved};
 /// customers it would be without. No value of a record is printed.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  musubi explain 0f3a… 77c1…             two records, by record id\n  musubi explain customer c0f3…          a customer\n  musubi explain 0f3a… 77c1… --html why.html"
+    after_help = "Examples:\n  musubi explain 0f3a… 77c1…             two records, by record id\n  musubi explain customer c0f3…          a customer\n  musubi explain 0f3a… 77c1… --html why.html\n  musubi explain --dedupe out 17 93      two rows that musubi dedupe compared\n  musubi explain --dedupe out customer c0f3…"
 )]
 pub(super) struct Args {
-    /// Two record ids, or `customer` and a customer id.
+    /// Two record ids, or `customer` and a customer id. With --dedupe two rows, or `customer` and a cluster id.
     #[arg(value_name = "WHAT", num_args = 2, required = true)]
     what: Vec<String>,
     #[command(flatten)]
     target: Target,
+    /// The folder that musubi dedupe wrote, in place of a lake; its inputs are read again.
+    #[arg(long, value_name = "DIR")]
+    dedupe: Option<PathBuf>,
     /// Draw it on a page.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -58,6 +61,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     } else {
         None
     };
+    if let Some(folder) = args.dedupe.clone() {
+        return in_files(&args, folder, customer).await;
+    }
     let context = args.target.open()?;
     let busy = output::working("reading who is who");
     let resolved = Resolved::published(&context).await?;
@@ -80,6 +86,47 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     args.output
         .print(&found, |found| pair_text(found, threshold))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same for what `musubi dedupe` found.
+async fn in_files(args: &Args, folder: PathBuf, customer: Option<CustomerId>) -> Result<ExitCode> {
+    let busy = output::working("reading the records again");
+    let again = tokio::task::spawn_blocking(move || Again::open(&folder)).await?;
+    busy.finish_and_clear();
+    let again = again?;
+    let html = args.html.as_deref();
+    if let Some(id) = customer {
+        let mut found = explain_customer(&again.matcher, &again.registry, &again.policy, id)?;
+        by_row(&mut found);
+        page(html, || report::explain::customer(&found))?;
+        args.output.print(&found, customer_text)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (left, right) = (again.record(&args.what[0])?, again.record(&args.what[1])?);
+    let mut found = explain(&again.matcher, &again.model, &left, &right)?;
+    (found.left, found.right) = (Again::row(&left), Again::row(&right));
+    page(html, || report::explain::pair(&found))?;
+    let threshold = again.policy.match_probability;
+    args.output
+        .print(&found, |found| pair_text(found, threshold))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names records by their rows.
+fn by_row(found: &mut ClusterExplanation) {
+    let name = |record: &mut String| *record = Again::row(record);
+    found.records.iter_mut().for_each(|m| name(&mut m.record));
+    let split = found.weakest.iter_mut();
+    let (mut links, mut sides): (Vec<_>, Vec<_>) = (found.links.iter_mut().collect(), Vec::new());
+    for split in split {
+        links.push(&mut split.link);
+        sides.extend(split.left.iter_mut().chain(&mut split.right));
+    }
+    for link in links {
+        name(&mut link.left);
+        name(&mut link.right);
+    }
+    sides.into_iter().for_each(name);
 }
 
 fn page(path: Option<&Path>, html: impl FnOnce() -> String) -> Result<()> {
@@ -211,7 +258,10 @@ fn customer_text(found: &ClusterExplanation) -> String {
     parts.join("\n\n")
 }
 
-/// The beginning of a record id: enough to tell the records of a customer apart.
+/// The beginning of a record id: enough to tell the records of a customer apart. Rows are short already.
 fn short(id: &str) -> String {
+    if id.len() < 32 {
+        return id.to_owned();
+    }
     format!("{}…", id.get(..8).unwrap_or(id))
 }

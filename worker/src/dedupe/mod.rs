@@ -1,6 +1,7 @@
 //! `musubi dedupe`: from plain files to who is who, in one process and without any resource. The normalisers are
 //! those of stage clean, the engine is that of train, match and link.
 
+mod again;
 mod clock;
 mod dates;
 mod guess;
@@ -19,18 +20,19 @@ use musubi_identity::{
     COMPARISON, Diagnostic, Edge, Linked, Matcher, Model, Policy, Registry, link, train,
 };
 
-use self::{
-    clock::Clock,
-    guess::Guess,
-    records::{Answers, Records},
-    table::Table,
-};
 pub use self::{
+    again::Again,
     clock::Phase,
     role::{NoRole, Role},
     stats::Stats,
     summary::{columns, summary},
     table::BadRow,
+};
+use self::{
+    clock::Clock,
+    guess::Guess,
+    records::{Answers, Records},
+    table::Table,
 };
 
 /// What to do.

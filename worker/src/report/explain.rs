@@ -158,5 +158,8 @@ pub(crate) fn customer(found: &ClusterExplanation) -> String {
 }
 
 fn short(id: &str) -> String {
+    if id.len() < 32 {
+        return id.to_owned();
+    }
     format!("{}…", id.get(..8).unwrap_or(id))
 }

@@ -1,0 +1,182 @@
+//! What `musubi dedupe` found, opened again: its inputs are read as they were then, for whoever asks why.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use arrow::array::AsArray as _;
+use musubi_identity::{Customer, CustomerId, Matcher, Model, Policy, Registry};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Deserialize;
+
+use super::{
+    Settings, Watch,
+    clock::{self, Clock},
+    policy, read_model,
+    records::{self, Answers},
+    tables,
+};
+
+/// Clusters, and everything that they were decided by.
+pub struct Again {
+    /// The model.
+    pub model: Model,
+    /// The records; the id of each is its row, from 0 over the inputs in order.
+    pub matcher: Matcher,
+    /// The rules.
+    pub policy: Policy,
+    /// The cluster of each row.
+    pub registry: Registry,
+}
+
+/// What is needed of `stats.json`.
+#[derive(Deserialize)]
+struct Told {
+    mode: String,
+    country: String,
+    threshold: f64,
+    inputs: Vec<ToldInput>,
+}
+
+#[derive(Deserialize)]
+struct ToldInput {
+    file: PathBuf,
+    columns: Vec<ToldColumn>,
+}
+
+#[derive(Deserialize)]
+struct ToldColumn {
+    column: String,
+    role: String,
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Watch for Silent {
+    fn columns(&self, _: &[super::Input]) {}
+    fn phase(&self, _: &str) {}
+    fn rows(&self, _: u64) {}
+}
+
+impl Again {
+    /// Opens the folder that `musubi dedupe` wrote.
+    ///
+    /// # Errors
+    /// When it is no such folder, or an input is gone or other than it was.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let shown = folder.display();
+        let path = folder.join("stats.json");
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!("{shown} is no folder that `musubi dedupe` wrote: it has no stats.json")
+        })?;
+        let told: Told = serde_json::from_str(&text)
+            .with_context(|| format!("{}: run `musubi dedupe` again", path.display()))?;
+        let model = read_model(&folder.join("model.json"))?;
+        for input in &told.inputs {
+            ensure!(
+                input.file.is_file(),
+                "{shown} was made from {}, which is not there: an explanation needs the records. Put the file back, or \
+                 ask from the folder in which `musubi dedupe` ran",
+                input.file.display()
+            );
+        }
+        let settings = Settings {
+            files: told.inputs.iter().map(|i| i.file.clone()).collect(),
+            link: told.mode == "link",
+            threshold: Some(told.threshold),
+            country: Some(told.country),
+            ..Settings::default()
+        };
+        let (mut tables, country) = tables(&settings)?;
+        for (table, input) in tables.iter_mut().zip(&told.inputs) {
+            let before = input.columns.iter().map(|c| &c.column);
+            ensure!(
+                table.columns.iter().map(|c| &c.name).eq(before),
+                "{} has other columns than when {shown} was made: run `musubi dedupe` again",
+                table.path.display()
+            );
+            for (column, told) in table.columns.iter_mut().zip(&input.columns) {
+                column.role = told.role.parse()?;
+            }
+        }
+        let answers = Answers {
+            truth: None,
+            household: None,
+        };
+        let memory = clock::available();
+        let clock = &mut Clock::default();
+        let records = records::read(&tables, &country, &answers, memory, clock, &Silent)?;
+        let registry = clusters(&folder.join("clusters.parquet"))?;
+        ensure!(
+            registry.records.len() == records.features.len(),
+            "the inputs have {} rows, and had {} when {shown} was made: run `musubi dedupe` again",
+            records.features.len(),
+            registry.records.len()
+        );
+        Ok(Self {
+            matcher: Matcher::new(records.features, &model),
+            policy: policy(&settings),
+            model,
+            registry,
+        })
+    }
+
+    /// The record id of a row, as a person writes it.
+    ///
+    /// # Errors
+    /// When there is no such row.
+    pub fn record(&self, row: &str) -> Result<String> {
+        let number: u64 = row.parse().ok().with_context(|| {
+            format!("{row:?} is no row: rows are numbered from 0 over the inputs in order, as in clusters.parquet")
+        })?;
+        let rows = self.registry.records.len();
+        ensure!(
+            (number as usize) < rows,
+            "there is no row {row}; the inputs have {rows}"
+        );
+        Ok(format!("{number:032x}"))
+    }
+
+    /// The row of a record id.
+    #[must_use]
+    pub fn row(record: &str) -> String {
+        u128::from_str_radix(record, 16).map_or_else(|_| record.to_owned(), |row| row.to_string())
+    }
+}
+
+/// Reads the cluster of each row; rows are in order.
+fn clusters(path: &Path) -> Result<Registry> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?.build()?;
+    let mut registry = Registry::default();
+    let mut numbers = hashbrown::HashMap::new();
+    for batch in reader {
+        let batch = batch?;
+        let column = batch.column_by_name("cluster_id");
+        let Some(ids) = column.and_then(|c| c.as_string_opt::<i32>()) else {
+            bail!("{shown} has no column cluster_id: run `musubi dedupe` again");
+        };
+        for id in ids.iter().flatten() {
+            let id: CustomerId = id
+                .parse()
+                .ok()
+                .with_context(|| format!("{shown} is malformed"))?;
+            let next = registry.customers.len() as u32;
+            let number = *numbers.entry(id).or_insert(next);
+            if number == next {
+                registry.customers.push(Customer {
+                    id,
+                    created: u64::from(next),
+                    household: None,
+                });
+            }
+            registry.records.push(registry.records.len() as u128);
+            registry.customer.push(number);
+        }
+    }
+    Ok(registry)
+}
