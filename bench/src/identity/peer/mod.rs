@@ -113,7 +113,7 @@ impl Splink {
         let pairs = scored(&pairs)?;
         let at = |probability: f64| judge(&truth, &pairs, probability);
         figures.at_default = Some(at(DEFAULT));
-        let weights = (-2..=20).map(|half| f64::from(half));
+        let weights = (-2..=20).map(f64::from);
         let best = weights.map(|weight| at(1.0 / (1.0 + (-weight).exp2())));
         figures.at_best = best.max_by(|a, b| a.pairwise.f1.total_cmp(&b.pairwise.f1));
         Ok(Some(figures))

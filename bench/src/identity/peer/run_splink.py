@@ -31,6 +31,9 @@ FEBRL = {
         ),
         cl.ExactMatch("street_number").configure(term_frequency_adjustments=True),
         cl.DamerauLevenshteinAtThresholds("postcode", [1, 2]).configure(term_frequency_adjustments=True),
+        # In place of the national id, which the example has: the rest of the address.
+        cl.JaroWinklerAtThresholds("address_1", [0.9, 0.7]).configure(term_frequency_adjustments=True),
+        cl.JaroWinklerAtThresholds("suburb", [0.9, 0.7]).configure(term_frequency_adjustments=True),
     ],
     "deterministic": [
         block_on("given_name", "surname", "date_of_birth"),
@@ -38,7 +41,7 @@ FEBRL = {
     ],
     "recall": 0.8,
     "train": [block_on("date_of_birth"), block_on("postcode")],
-    "columns": ["given_name", "surname", "street_number", "address_1", "postcode", "state", "date_of_birth"],
+    "columns": ["given_name", "surname", "street_number", "address_1", "suburb", "postcode", "state", "date_of_birth"],
 }
 KINDS = {
     "febrl3": FEBRL
