@@ -156,6 +156,16 @@ impl Dict {
         codes
     }
 
+    pub(super) fn reserve(&mut self, values: usize) {
+        self.values.reserve(values);
+        self.hash.reserve_exact(values);
+        self.mask.reserve_exact(values);
+        self.len.reserve_exact(values);
+        self.script.reserve_exact(values);
+        self.derived.reserve_exact(values);
+        self.prefix.reserve_exact(values);
+    }
+
     /// The values behind the sorted ones, with their codes.
     pub(crate) fn late(&self) -> impl Iterator<Item = (u32, &str)> {
         (self.sorted..self.values.len()).map(|n| (n as u32, &self.values[n]))

@@ -183,6 +183,16 @@ impl Features {
         )?)
     }
 
+    /// Makes room for records to come, so that the first of them does not move all others.
+    pub(crate) fn reserve(&mut self, records: usize) {
+        self.ids.reserve_exact(records);
+        self.source.reserve_exact(records);
+        self.rows.reserve_exact(records);
+        for dict in &mut self.dicts {
+            Arc::make_mut(dict).reserve(records);
+        }
+    }
+
     /// The fields that a record has, as they are compared. They are values of a person.
     pub fn values(&self, index: u32) -> impl Iterator<Item = (&'static str, String)> {
         let row = self.rows[index as usize];

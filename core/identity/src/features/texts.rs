@@ -23,6 +23,12 @@ impl Texts {
         self.ends.push(self.text.len());
     }
 
+    pub(super) fn reserve(&mut self, texts: usize) {
+        const LENGTH: usize = 16;
+        self.text.reserve_exact(texts * LENGTH);
+        self.ends.reserve_exact(texts);
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.ends.truncate(len);
         self.text.truncate(self.ends.last().copied().unwrap_or(0));

@@ -95,6 +95,9 @@ pub struct Index {
     moved: HashMap<u128, u32>,
 }
 
+/// Records to come for which there is room from the start.
+const ROOM: usize = 1 << 16;
+
 /// Candidates that an answer names.
 const NAMED: usize = 20;
 
@@ -102,12 +105,13 @@ impl Index {
     /// Brings together what a version knows. `model` is the one of the matcher, `edges` those that stand.
     #[must_use]
     pub fn new(
-        matcher: Matcher,
+        mut matcher: Matcher,
         model: &Model,
         registry: &Registry,
         edges: Vec<Edge>,
         policy: &Policy,
     ) -> Self {
+        matcher.features.reserve(ROOM);
         let features = &matcher.features;
         let holders = Holders::all(features, policy);
         let mut pins: HashMap<u128, Vec<Pin>> = HashMap::new();
