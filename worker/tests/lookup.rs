@@ -118,6 +118,11 @@ async fn a_known_person_is_found_and_nothing_is_written() {
         customer_of(&world, record).await.as_deref(),
         said["customer"].as_str()
     );
+    let homes = world
+        .values("customers", &["customer_id", "household_id"])
+        .await;
+    let text = |field: &str| said[field].as_str().expect("an id").to_owned();
+    assert!(homes.contains(&format!("{}|{}", text("customer"), text("household"))));
     let nobody = ask(
         &world,
         "lookup",
@@ -237,6 +242,7 @@ async fn what_is_added_is_seen_at_once_and_by_the_next_run() {
     world.run("r3", 2).await.expect("a run");
     assert_eq!(world.tables().await, tables);
     let late = ask(&world, "add", &["--field", "email=person6@example.com"]);
+    assert_eq!(late["waiting"], 1, "those before are in the version");
     world.run("r4", 2).await.expect("a run");
     let late_record = late["record"].as_str().expect("an id");
     assert_eq!(

@@ -72,7 +72,11 @@ pub(crate) struct Args {
     #[arg(long)]
     without_splink: bool,
     /// Write what was measured to this file, as JSON.
-    #[arg(long, value_name = "FILE", default_value = "bench-identity.json")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "target/bench-identity.json"
+    )]
     to: std::path::PathBuf,
     /// Print the blocking rules of each model too.
     #[arg(long)]

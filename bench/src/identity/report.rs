@@ -29,6 +29,9 @@ fn document(facts: &str, all: &[Figures]) -> Result<Value> {
 
 pub(super) fn write(path: &Path, facts: &str, all: &[Figures]) -> Result<()> {
     let text = serde_json::to_string_pretty(&document(facts, all)?)?;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
     std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }
 

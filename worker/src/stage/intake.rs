@@ -148,12 +148,26 @@ impl Day {
     }
 
     fn tag(&self) -> String {
-        let names: Vec<&str> = self.paths.iter().map(String::as_str).collect();
+        Self::tag_of(&self.paths)
+    }
+
+    /// How many there are, and a hash of which.
+    fn tag_of(paths: &[String]) -> String {
         format!(
             "{}-{:016x}",
-            names.len(),
-            xxh3_64(names.join("\n").as_bytes())
+            paths.len(),
+            xxh3_64(paths.join("\n").as_bytes())
         )
+    }
+
+    /// The records that are not among those a version has, by the tag of these. They come later, as a rule; where
+    /// one came late, nobody knows which are new.
+    fn beside(&self, taken: Option<&str>) -> &[String] {
+        let count = taken.and_then(|tag| tag.split_once('-')?.0.parse().ok());
+        match count.and_then(|count: usize| self.paths.split_at_checked(count)) {
+            Some((before, rest)) if taken == Some(&Self::tag_of(before)) => rest,
+            _ => &self.paths,
+        }
     }
 }
 
@@ -260,10 +274,8 @@ pub(crate) async fn waiting(
     let taken = taken(known);
     let mut waiting = Vec::new();
     for day in days(store).await? {
-        if taken.get(day.file().as_str()) == Some(&day.tag().as_str()) {
-            continue;
-        }
-        for path in day.paths.iter().filter(|path| !but.contains(*path)) {
+        let beside = day.beside(taken.get(day.file().as_str()).copied());
+        for path in beside.iter().filter(|path| !but.contains(*path)) {
             waiting.push((path.clone(), read(store, path).await?));
         }
     }

@@ -160,7 +160,6 @@ impl Index {
     pub(super) fn edges_among(
         &self,
         records: &[u32],
-        small: &Matcher,
         before: Option<u32>,
         new: &[Edge],
     ) -> Vec<Edge> {
@@ -180,11 +179,6 @@ impl Index {
                 })
             })
             .collect();
-        debug_assert!(
-            edges
-                .iter()
-                .all(|e| (e.right as usize) < small.features.len())
-        );
         edges.sort_unstable_by_key(|e| (e.left, e.right));
         edges.dedup_by_key(|e| (e.left, e.right));
         edges

@@ -41,7 +41,7 @@ pub struct Answer {
     pub customer: String,
     /// Whether no customer that stands would take it.
     pub new: bool,
-    /// Household of the customer.
+    /// Household of the customer as the version has it: who lives together is looked at by runs alone.
     pub household: Option<String>,
     /// Customers that would be one with it, because the record says so.
     pub merges: Vec<String>,
@@ -295,7 +295,7 @@ impl Index {
         let edges = self.edges(record, before);
         let (records, cut_short) = self.around(record, before, &edges);
         let small = self.small(&records);
-        let edges_here = self.edges_among(&records, &small, before, &edges);
+        let edges_here = self.edges_among(&records, before, &edges);
         let registry = self.registry_of(&records, record, before);
         let policy = self.policy_of(&records);
         let all: Vec<u32> = (0..records.len() as u32).collect();
@@ -327,7 +327,11 @@ impl Index {
             record: self.matcher.features.record_id(record),
             customer: own.id.to_string(),
             new: !stood(own.id),
-            household: own.household.map(|h| h.to_string()),
+            household: self
+                .people
+                .known(own.id)
+                .and_then(|c| c.household)
+                .map(|h| h.to_string()),
             merges: merged.collect(),
             candidates: self.candidates(record, found, here as u32),
             looked_at: records.len(),

@@ -141,9 +141,13 @@ impl People {
         let mut customers = now.customers.clone();
         for customer in &mut customers {
             // Among a few, a new one was numbered as if they were all.
-            if before.customers.iter().all(|c| c.id != customer.id) {
-                customer.created = self.created;
-                self.created += 1;
+            match before.customers.iter().find(|c| c.id == customer.id) {
+                Some(known) => customer.household = known.household,
+                None => {
+                    customer.household = None;
+                    customer.created = self.created;
+                    self.created += 1;
+                }
             }
         }
         for (record, customer) in records.iter().zip(&now.customer) {
