@@ -207,7 +207,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             );
             let mut figures: Figures = serde_json::from_slice(&output.stdout)?;
             if let Some(splink) = &splink {
-                figures.splink = splink.run(*set, scratch.path())?;
+                figures.splink = splink.run(*set, figures.records, scratch.path())?;
             }
             all.push(figures);
         }

@@ -19,6 +19,9 @@ const SCRIPT: &str = include_str!("run_splink.py");
 /// Match probability from which pairs are put together, by Splink's examples.
 const DEFAULT: f64 = 0.95;
 
+/// From so many records on, the rules of its examples make too many pairs.
+const LARGE: u64 = 200_000;
+
 /// What was measured of Splink.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,7 +85,7 @@ impl Splink {
     }
 
     /// Runs it over the records of a set that were copied to a folder.
-    pub(super) fn run(&self, set: Set, folder: &Path) -> Result<Option<Figures>> {
+    pub(super) fn run(&self, set: Set, records: u64, folder: &Path) -> Result<Option<Figures>> {
         let files: Vec<PathBuf> = (0..2)
             .map(|n| records_path(folder, n))
             .filter(|path| path.is_file())
@@ -91,6 +94,7 @@ impl Splink {
         std::fs::write(&script, SCRIPT)?;
         let kind = match set {
             Set::Febrl3 => "febrl3",
+            Set::Febrl | Set::FebrlHard if records > LARGE => "febrl-large",
             Set::Febrl4 | Set::Febrl | Set::FebrlHard => "febrl",
             Set::Fake1000 => "fake",
             Set::Japan => "japan",
