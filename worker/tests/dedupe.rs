@@ -520,6 +520,38 @@ fn a_link_of_files_is_explained_by_its_rows() {
         "{shown}"
     );
 
+    // Who is one of its people, by a record of one's own.
+    let look = |fields: &[&str]| {
+        let done = musubi(
+            &[
+                &["identity", "lookup", "--dedupe", &out, "-o", "json"],
+                fields,
+            ]
+            .concat(),
+        );
+        serde_json::from_slice::<Value>(&done.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&done.stderr)))
+    };
+    let known = look(&[
+        "--field",
+        "given_name=Robert",
+        "--field",
+        "family_name=Alan",
+        "--field",
+        "birth_date=1971-06-24",
+    ]);
+    let first = &known["candidates"][0];
+    assert_eq!(
+        (&known["new"], &first["customer"]),
+        (&Value::from(false), &known["customer"]),
+        "{known}"
+    );
+    assert_eq!(first["record"], "0", "{known}");
+    assert_eq!(
+        look(&["--field", "email=nobody@nowhere.example"])["new"],
+        true
+    );
+
     let refused = |what: &[&str]| String::from_utf8_lossy(&explain(what).stderr).into_owned();
     assert!(refused(&["1000", "1"]).contains("there is no row 1000"));
     assert!(refused(&["0f3a", "1"]).contains("rows are numbered from 0"));

@@ -29,6 +29,8 @@ pub struct Again {
     pub policy: Policy,
     /// The cluster of each row.
     pub registry: Registry,
+    /// Country of what does not say its own; `zz` for none.
+    pub country: String,
 }
 
 /// What is needed of `stats.json`.
@@ -121,6 +123,7 @@ impl Again {
             policy: policy(&settings),
             model,
             registry,
+            country,
         })
     }
 

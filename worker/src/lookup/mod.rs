@@ -3,6 +3,7 @@
 //! A look-up writes nothing. A record that is added is kept in the raw zone before it is acknowledged, and the next
 //! run takes it like any other row; tables, warehouses and audiences change then and not before.
 
+mod files;
 mod record;
 mod watch;
 
@@ -19,7 +20,10 @@ use musubi_lake::pointer::Published;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-pub use self::watch::{News, Watcher};
+pub use self::{
+    files::in_files,
+    watch::{News, Watcher},
+};
 use crate::stage::{
     Context,
     files::Files,
@@ -34,8 +38,9 @@ pub type Fields = Map<String, Value>;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Said {
-    /// Published version that it was held against.
-    pub version: u64,
+    /// Published version that it was held against; none for what `musubi dedupe` found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
     /// Version of the model.
     pub model: String,
     /// Records beside the version: handed in, and waiting for a run.
@@ -153,13 +158,7 @@ impl Desk {
     /// When a field does not exist or its value cannot be understood.
     pub fn lookup(&mut self, fields: Fields) -> Result<Said> {
         intake::check(&fields)?;
-        let id = record::content_id(&fields);
-        let id = musubi_clean::cleaner::record_id(
-            intake::SOURCE,
-            "lookup",
-            musubi_api::entity::Entity::Customer,
-            &[&id],
-        );
+        let id = record::lookup_id(&fields);
         let row = Added::new(String::from("?"), fields).row();
         let clean = record::clean(&self.cleaner, row, &id)?;
         let answer = self.index.lookup(&clean.batch)?;
@@ -201,7 +200,7 @@ impl Desk {
 
     fn said(&self, answer: Answer, ignored: Vec<String>, added: Option<bool>) -> Said {
         Said {
-            version: self.version(),
+            version: Some(self.version()),
             model: self.model.clone(),
             waiting: self.waiting(),
             ignored,

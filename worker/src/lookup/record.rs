@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray};
+use musubi_api::entity::Entity;
 use musubi_clean::{
-    cleaner::Cleaner,
+    cleaner::{Cleaner, record_id},
     raw::{Locator, RawBatch, RawRows, SourceFile},
 };
 use musubi_identity::Features;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::Fields;
+use crate::stage::intake;
 
 /// A clean record.
 pub(super) struct Clean {
@@ -27,6 +29,16 @@ pub(super) fn content_id(fields: &Fields) -> String {
     let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
     let text = serde_json::to_string(&sorted).unwrap_or_default();
     format!("{:032x}", xxh3_128(text.as_bytes()))
+}
+
+/// The id of a record that is looked up: nobody else has it.
+pub(super) fn lookup_id(fields: &Fields) -> String {
+    record_id(
+        intake::SOURCE,
+        "lookup",
+        Entity::Customer,
+        &[content_id(fields)],
+    )
 }
 
 /// Cleans a row, and gives it a record id.

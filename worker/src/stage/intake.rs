@@ -97,6 +97,14 @@ fn source(run: &Run) -> Result<SourceSpec> {
         let first = counts.into_iter().rev().max_by_key(|(_, n)| *n);
         first.map(|(value, _)| value)
     }
+    spec(
+        most(run.sources.values().map(|s| &s.country)),
+        most(run.sources.values().map(|s| &s.time_zone)),
+    )
+}
+
+/// A source whose rows have the fields of a customer by their names.
+pub(crate) fn spec(country: Option<&str>, time_zone: Option<&str>) -> Result<SourceSpec> {
     let fields = Entity::Customer.fields().iter();
     let fields: Map<String, Value> = fields
         .map(|f| (f.name.to_owned(), json!({ "from": f.name })))
@@ -113,10 +121,10 @@ fn source(run: &Run) -> Result<SourceSpec> {
             "entities": [{ "entity": "customer", "key": [KEY], "fields": fields }],
         }],
     });
-    if let Some(country) = most(run.sources.values().map(|s| &s.country)) {
+    if let Some(country) = country {
         spec["country"] = country.into();
     }
-    if let Some(zone) = most(run.sources.values().map(|s| &s.time_zone)) {
+    if let Some(zone) = time_zone {
         spec["timeZone"] = zone.into();
     }
     Ok(serde_json::from_value(spec)?)

@@ -1,6 +1,6 @@
 //! `musubi identity lookup` and `add`: one record, one answer.
 
-use std::{io::Read as _, process::ExitCode};
+use std::{io::Read as _, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use comfy_table::Cell;
@@ -11,7 +11,8 @@ use crate::{
         output::{self, Output, table},
         target::Target,
     },
-    lookup::{Desk, Fields, Said},
+    dedupe::Again,
+    lookup::{Desk, Fields, Said, in_files},
     report::count,
 };
 
@@ -22,11 +23,14 @@ use crate::{
 /// levels, and customers that the record would join into one. It holds no value of any record. Nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  musubi identity lookup --field email=m.sato@example.jp --field 'name=佐藤 美咲'\n  musubi identity lookup -f examples/bento --json '{\"phone\": \"090-1234-5678\"}' -o json\n  echo '{\"phone\": \"090-1234-5678\"}' | musubi identity lookup --json -"
+    after_help = "Examples:\n  musubi identity lookup --field email=m.sato@example.jp --field 'name=佐藤 美咲'\n  musubi identity lookup -f examples/bento --json '{\"phone\": \"090-1234-5678\"}' -o json\n  echo '{\"phone\": \"090-1234-5678\"}' | musubi identity lookup --json -\n  musubi identity lookup --dedupe out --field email=m.sato@example.jp"
 )]
 pub(super) struct Lookup {
     #[command(flatten)]
     record: Record,
+    /// The folder that musubi dedupe wrote, in place of a lake; its inputs are read again.
+    #[arg(long, value_name = "DIR")]
+    dedupe: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
     /// How the answer is printed.
@@ -111,8 +115,16 @@ impl Record {
 pub(super) async fn lookup(args: Lookup) -> Result<ExitCode> {
     let record = args.record.read()?;
     crate::stage::intake::check(&record)?;
-    let mut desk = open(&args.target).await?;
-    let said = desk.lookup(record)?;
+    let said = match args.dedupe {
+        Some(folder) => {
+            let busy = output::working("reading the records again");
+            let work = move || in_files(Again::open(&folder)?, record);
+            let said = tokio::task::spawn_blocking(work).await?;
+            busy.finish_and_clear();
+            said?
+        }
+        None => open(&args.target).await?.lookup(record)?,
+    };
     args.output.print(&said, text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -194,10 +206,10 @@ fn text(said: &Said) -> String {
         0 => String::new(),
         n => format!(" and {} waiting for a run", count(n as u64)),
     };
-    parts.push(format!(
-        "By version {}{waiting}, model {}.",
-        said.version, said.model
-    ));
+    parts.push(match said.version {
+        Some(version) => format!("By version {version}{waiting}, model {}.", said.model),
+        None => format!("By model {}.", said.model),
+    });
     parts.join("\n")
 }
 
