@@ -9,6 +9,11 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
+use musubi::{
+    lookup::{Desk, News, Open, Watcher},
+    stage::Context,
+};
+use musubi_testing::SeaweedFs;
 use serde_json::{Value, json};
 use support::World;
 
@@ -412,4 +417,55 @@ async fn what_cannot_be_answered_is_refused_with_the_way_out() {
         std::fs::write(entry.path(), newer).expect("write");
     }
     fails(&lookup, &["its format is 9"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_in_a_bucket_answers_too() {
+    let server = SeaweedFs::start(&["bento"]).unwrap_or_else(|e| panic!("{e}"));
+    let (access, secret) = server.keys();
+    let lake = format!(
+        "lake: {{ s3: {{ bucket: bento, prefix: lake, endpoint: '{}', region: us-east-1, credentials: {{ secret: bucket }} }} }}",
+        server.endpoint()
+    );
+    let resources = shop::RESOURCES.replace("lake: { folder: lake }", &lake);
+    let world = World::new(&format!(
+        "{resources}---\napiVersion: v1\nkind: Secret\nmetadata: {{ name: bucket }}\n\
+         stringData: {{ AWS_ACCESS_KEY_ID: '{access}', AWS_SECRET_ACCESS_KEY: '{secret}' }}\n"
+    ));
+    shop::day(&world, 1);
+    world.run("r1", 2).await.expect("a run");
+    let open = || {
+        let (run, secrets) = world.resolve("asked", 2);
+        Context::open(run, secrets).expect("the lake")
+    };
+    let record = |value: Value| value.as_object().cloned().expect("fields");
+    let mut desk = Desk::open(&open()).await.expect("a desk");
+    let known = record(json!({ "email": "person5@example.com" }));
+    let said = desk.lookup(known.clone()).expect("an answer");
+    assert!(!said.answer.new, "{said:?}");
+    let mut watcher = Watcher::of(&desk);
+    let mut warm = Open::new(desk);
+
+    // Somebody else adds, and a run publishes: the open desk follows both.
+    let mut other = Desk::open(&open()).await.expect("a desk");
+    let fields = record(json!({ "email": "person5@example.com", "phone": "080-7777-0009" }));
+    let (added, _) = other.add(None, fields).await.expect("it is kept");
+    assert_eq!(added.answer.customer, said.answer.customer);
+    let news = watcher.look().await.expect("a look");
+    assert!(matches!(news, News::Added(_)));
+    warm.follow(news);
+    let phone = record(json!({ "phone": "080-7777-0009" }));
+    let found = warm.desk().lookup(phone.clone()).expect("an answer");
+    assert_eq!(found.answer.customer, said.answer.customer);
+    assert!(matches!(
+        watcher.look().await.expect("a look"),
+        News::Nothing
+    ));
+    world.run("r2", 2).await.expect("a run");
+    let news = watcher.look().await.expect("a look");
+    assert!(matches!(news, News::Version(_)));
+    warm.follow(news);
+    let found = warm.desk().lookup(phone).expect("an answer");
+    assert_eq!((found.version, found.waiting), (Some(2), 0));
+    assert_eq!(found.answer.customer, said.answer.customer);
 }
