@@ -139,21 +139,12 @@ fn text(queue: &Queue) -> String {
     if queue.pairs.is_empty() {
         return head;
     }
-    let columns = [
-        "left",
-        "right",
-        "now",
-        "probability",
-        "records",
-        "worth",
-        "expected",
-    ];
-    let mut rows = table(&columns, 3);
+    let columns = ["pair", "now", "prob.", "records", "worth", "cost"];
+    let mut rows = table(&columns, 2);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     for pair in &queue.pairs {
         rows.add_row([
-            short(&pair.left).into(),
-            short(&pair.right).into(),
+            format!("{}\n{}", pair.left, pair.right).into(),
             if pair.joined { "one" } else { "two" }.into(),
             right(format!("{:.4}", pair.probability)),
             number(pair.records),
@@ -162,12 +153,8 @@ fn text(queue: &Queue) -> String {
         ]);
     }
     format!(
-        "{head}\n{rows}\n`musubi explain LEFT RIGHT` says why; -o json has whole ids, --to FILE writes a file to be labelled"
+        "{head}\n{rows}\n`musubi explain RECORD RECORD` says why; `musubi identity review decide RECORD RECORD --as always|never` decides;\n--to FILE writes a file to be labelled"
     )
-}
-
-fn short(id: &str) -> String {
-    format!("{}…", id.get(..12).unwrap_or(id))
 }
 
 async fn decide(args: Decide) -> Result<ExitCode> {
@@ -203,6 +190,7 @@ async fn decide(args: Decide) -> Result<ExitCode> {
 fn kept(decided: &Decided, open: u64) -> String {
     let mut lines = vec![match decided.kept {
         0 => "nothing new is decided".to_owned(),
+        1 => "kept 1 decision; it holds from the next `musubi run` on".to_owned(),
         n => format!(
             "kept {} decisions; they hold from the next `musubi run` on",
             count(n)
