@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod crds;
 mod servers;
+mod supply;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,14 @@ enum Chore {
     /// A real Kubernetes on this machine, for tests: one for each checkout.
     #[command(subcommand)]
     Cluster(cluster::Order),
+    /// Check the licences of everything that the programs are made of.
+    Licences,
+    /// Write what the programs are made of: a bill of materials, CycloneDX as JSON.
+    Sbom {
+        /// Where to.
+        #[arg(default_value = "target/musubi.cdx.json")]
+        file: std::path::PathBuf,
+    },
     /// Write what is generated from the resource types: crds/ and docs/reference.md.
     Crds,
 }
@@ -46,6 +55,8 @@ fn main() -> anyhow::Result<()> {
             }
         }),
         Chore::Cluster(order) => cluster::run(&order),
+        Chore::Licences => supply::licences(),
+        Chore::Sbom { file } => supply::bill(&file),
         Chore::Crds => crds::run(),
     }
 }

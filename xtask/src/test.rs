@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cluster, servers};
+use crate::{cluster, servers, supply};
 
 /// Where the operator is tested.
 #[derive(clap::Args)]
@@ -40,6 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "warnings",
         ],
     )?;
+    supply::licences()?;
     let servers = servers::prepare()?;
     // What pods run has to be built before the tests are.
     step("programs", &["build", "--workspace", "--bins"])?;
