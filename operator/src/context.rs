@@ -97,6 +97,9 @@ impl Context {
     ) where
         K: Resource<DynamicType = ()>,
     {
+        let (kind, name) = (K::kind(&()), object.name_any());
+        let namespace = object.namespace().unwrap_or_default();
+        tracing::info!(%kind, namespace, name, part, reason, note, "event");
         let event = Event {
             type_,
             reason: reason.into(),
@@ -104,7 +107,10 @@ impl Context {
             action: part.into(),
             secondary: None,
         };
-        let published = self.recorder.publish(&event, &object.object_ref(&())).await;
+        let mut about = object.object_ref(&());
+        // With a version, no event would ever be the same as one before.
+        about.resource_version = None;
+        let published = self.recorder.publish(&event, &about).await;
         if let Err(error) = published {
             tracing::debug!(%error, reason, "an event was not written");
         }

@@ -226,7 +226,7 @@ pub(crate) fn define(cluster: &Cluster) {
 }
 
 /// A namespace of this test alone, in which pods have to be restricted.
-async fn namespace(client: &Client, name: &str) -> String {
+pub(crate) async fn namespace(client: &Client, name: &str) -> String {
     let api: Api<Namespace> = Api::all(client.clone());
     let namespace: Namespace = serde_json::from_value(json!({
         "metadata": {
