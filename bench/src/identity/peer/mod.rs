@@ -100,6 +100,7 @@ impl Splink {
             Set::Japan => "japan",
         };
         let output = Command::new(self.0.join("bin/python"))
+            .current_dir(folder)
             .arg(&script)
             .arg(kind)
             .arg(&pairs)

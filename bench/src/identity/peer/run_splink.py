@@ -79,6 +79,7 @@ KINDS = {
             block_on("state", "address_1"),
             block_on("street_number", "address_1"),
         ],
+        "train": [block_on("date_of_birth"), block_on("given_name", "surname")],
     },
     # docs/demos/examples/duckdb/accuracy_analysis_from_labels_column
     "fake": {
