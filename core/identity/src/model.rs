@@ -76,7 +76,7 @@ pub struct RuleStats {
     pub largest: u64,
     /// Pairs at most, after refinement; a pair counts in every rule that makes it.
     pub pairs: u64,
-    /// Pairs of one person, as expected, that this rule makes and none before it.
+    /// Pairs of one person, as expected, that this rule makes and none before it, among those likely enough to be kept.
     pub matches: f64,
     /// Whether it is left out: it makes many pairs for the matches that it alone would find.
     pub idle: bool,

@@ -15,6 +15,11 @@ use crate::link::Pins;
 use crate::policy::Policy;
 use crate::score::{Matcher, Parts};
 
+/// What a number is worth that one person has, when two clusters share it: the odds, in bits, that they are one
+/// person, before anything else is looked at. How many strangers there are, the prior, has no part in it: a number is
+/// no rarer for a person among more of them.
+const IDENTIFIER: f32 = 3.0;
+
 /// Union-find with path halving; the root of a set is its smallest member.
 pub(crate) struct Forest(Vec<u32>);
 
@@ -222,7 +227,7 @@ impl Repair<'_> {
         let large = all.len() > self.policy.max_cluster_size as usize;
         let mut weight = evidence.weight;
         if evidence.identifier {
-            weight += 20.0;
+            weight += IDENTIFIER - self.matcher.prior.weight();
         } else if proven {
             weight += 8.0;
         }

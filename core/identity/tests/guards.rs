@@ -22,6 +22,11 @@ struct Case {
 
 /// Runs the engine over the town and the records of a case, which are numbered from 900.
 fn run(policy: &Policy, records: &[String]) -> Result<Case> {
+    run_among(policy, records, None)
+}
+
+/// The same, as if pairs of one person were as rare as they are among so many records.
+fn run_among(policy: &Policy, records: &[String], population: Option<f64>) -> Result<Case> {
     let numbers = 900..900 + records.len() as u32;
     let own: Vec<Made> = numbers
         .clone()
@@ -29,7 +34,11 @@ fn run(policy: &Policy, records: &[String]) -> Result<Case> {
         .map(|(n, r)| made(n, r))
         .collect();
     let features = Features::build(&[batch(&town(TOWN))?, batch(&own)?])?;
-    let model = train(&features, policy, 1);
+    let mut model = train(&features, policy, 1);
+    if let Some(population) = population {
+        model.lambda_person = 1.0 / population;
+        model.lambda_household = 1.0 / population;
+    }
     let matcher = Matcher::new(features, &model);
     let features = matcher.features();
     let edges = matcher.shard(policy, 0, 1, None)?;
@@ -258,6 +267,26 @@ fn a_customer_has_no_more_cards_than_the_policy_allows() -> Result<()> {
         "{:?}",
         case.linked.guards
     );
+    Ok(())
+}
+
+#[test]
+fn a_number_proves_as_much_among_a_hundred_million_as_among_hundreds() -> Result<()> {
+    let rows = [
+        "name=中島 薫; birth_date=1955-02-11; phone=+819055550001; app_user_id=u-77",
+        "name=中島 薫; birth_date=1955-02-11; phone=+819055550001; email=kaoru@example.jp",
+        "app_user_id=u-77; device_id=d-1",
+    ]
+    .map(str::to_owned);
+    for population in [1e3, 1e6, 1e8] {
+        let case = run_among(&Policy::default(), &rows, Some(population))?;
+        assert!(
+            case.customers.iter().all(|c| *c == case.customers[0]),
+            "among {population}: {:?}, {:?}",
+            case.customers,
+            case.linked.guards
+        );
+    }
     Ok(())
 }
 

@@ -22,6 +22,9 @@ const BELIEF_U: f64 = 1000.0;
 const FEW_PAIRS: usize = 2;
 /// Pairs that a match is worth which no earlier rule finds.
 const PAIRS_A_MATCH: f64 = 2000.0;
+/// What a rare value may add to the odds that its kind of agreement has on average: a kind of pairs below the
+/// probability at which pairs are kept still finds somebody when this lifts it.
+const RARITY: f64 = 16.0;
 /// What a pair costs that an earlier rule has made, next to one that is compared.
 const PASSED_OVER: f64 = 0.2;
 const ROUNDS: usize = 4;
@@ -50,7 +53,7 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
         fit.converge();
     }
     let diagnostics = fit.examine(&used);
-    fit.judge(&mut rules, features.len());
+    fit.judge(&mut rules, features.len(), policy.review_probability);
     Model {
         format: MODEL_FORMAT,
         records: features.len() as u64,
@@ -254,8 +257,9 @@ impl Fit {
         }
     }
 
-    /// Leaves out the rules that cost many pairs for the matches that no rule before them finds.
-    fn judge(&self, rules: &mut [RuleStats], records: usize) {
+    /// Leaves out the rules that cost many pairs for the matches that no rule before them finds. Pairs too unlikely to
+    /// be kept find nobody, however many they are and however many matches are somewhere among them.
+    fn judge(&self, rules: &mut [RuleStats], records: usize, keep: f64) {
         let share = [
             self.lambda[0],
             self.lambda[1],
@@ -266,7 +270,9 @@ impl Fit {
             let cost = own + PASSED_OVER * (stats.pairs as f64 - own).max(0.0);
             stats.matches = patterns
                 .iter()
-                .map(|(levels, n)| n * self.posterior(levels, &[], share)[0])
+                .map(|(levels, n)| (n, self.posterior(levels, &[], share)[0]))
+                .filter(|(_, p)| RARITY * p * (1.0 - keep) >= keep * (1.0 - p))
+                .map(|(n, person)| n * person)
                 .sum::<f64>()
                 .max(0.0);
             stats.idle =
