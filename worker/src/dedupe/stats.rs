@@ -368,7 +368,7 @@ fn within_household(sides: &Sides, home: &[u32]) -> f64 {
 /// What other thresholds would come to.
 fn others(records: &Records, truth: &[u32], found: &Found, across: bool) -> Vec<Threshold> {
     let own = found.policy.match_probability;
-    let tried = [0.5, 0.7, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999];
+    let tried = [0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999, 0.9999];
     let tried = tried.into_iter().filter(|t| (t - own).abs() > 1e-9);
     let mut out: Vec<Threshold> = tried
         .filter(|t| *t >= found.policy.review_probability)

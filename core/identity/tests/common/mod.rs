@@ -231,21 +231,24 @@ pub(crate) struct Measured {
 impl Measured {
     /// Runs the whole engine with default settings.
     pub(crate) fn of(set: &Labelled, shards: u32) -> Result<Self> {
-        let policy = Policy::default();
+        Self::under(&Policy::default(), set, shards)
+    }
+
+    pub(crate) fn under(policy: &Policy, set: &Labelled, shards: u32) -> Result<Self> {
         let began = Instant::now();
         let mut marks = vec![cpu_seconds()];
         let features = Features::build(&set.batches)?;
         marks.push(cpu_seconds());
-        let model = train(&features, &policy, 1);
+        let model = train(&features, policy, 1);
         marks.push(cpu_seconds());
         let matcher = Matcher::new(features, &model);
         let features = matcher.features();
         let edges = (0..shards)
-            .map(|s| matcher.shard(&policy, s, shards, None))
+            .map(|s| matcher.shard(policy, s, shards, None))
             .collect::<Result<Vec<_>, _>>()?;
         marks.push(cpu_seconds());
         let all: Vec<Edge> = edges.iter().flat_map(|e| &e.edges).copied().collect();
-        let linked = link(&matcher, &all, &Registry::default(), &policy);
+        let linked = link(&matcher, &all, &Registry::default(), policy);
         marks.push(cpu_seconds());
         let of = |part: fn(&(String, String)) -> &str| {
             let mut numbers: HashMap<&str, u32> = HashMap::new();
