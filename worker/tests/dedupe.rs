@@ -389,6 +389,37 @@ fn what_comes_out_is_the_same_for_any_shards_and_from_parquet() {
     assert_eq!(place.clusters(), one);
 }
 
+#[test]
+fn a_test_record_of_thousands_of_rows_is_one_person() {
+    const COPIES: usize = 5_000;
+    let place = Place::new();
+    let people = fs::read_to_string(data("fake_1000.csv")).expect("fake_1000");
+    let mut lines = people.lines();
+    let mut text = lines.next().expect("a header").to_owned() + "\n";
+    for line in lines.take(500) {
+        text.push_str(&format!("{line}\n"));
+    }
+    let others = text.lines().count() as i64 - 1;
+    for n in 0..COPIES {
+        let row = format!(
+            "{},Test,Tester,1980-01-01,Utrecht,test@shop.nl,9999\n",
+            50_000 + n
+        );
+        text.push_str(&row);
+    }
+    let file = place.write("people.csv", text);
+    let stats = place.dedupe(&[&file]);
+    assert!(number(&stats, "/pairs") < 100_000.0, "{stats}");
+    let one = place.clusters();
+    let largest = one.iter().max_by_key(|c| c.len()).expect("clusters");
+    assert_eq!(largest.len(), COPIES);
+    assert!(largest.iter().all(|row| *row >= others));
+    for shards in ["4", "16"] {
+        place.dedupe(&[&file, "--shards", shards]);
+        assert_eq!(place.clusters(), one);
+    }
+}
+
 fn as_parquet(place: &Place, csv: &str) -> String {
     use arrow::array::{ArrayRef, StringArray};
     let mut reader = csv::Reader::from_path(csv).expect("a file");

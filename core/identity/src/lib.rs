@@ -8,6 +8,7 @@ mod affected;
 mod blocking;
 mod bound;
 mod compare;
+mod copies;
 mod edge;
 mod error;
 pub mod evaluate;

@@ -222,4 +222,10 @@ impl Pins {
         }
         pins
     }
+
+    /// The records that a decision is about.
+    pub(crate) fn records(&self) -> HashSet<u32> {
+        let pairs = self.always.iter().chain(&self.never);
+        pairs.flat_map(|(a, b)| [*a, *b]).collect()
+    }
 }

@@ -6,6 +6,7 @@ use hashbrown::HashSet;
 use rayon::prelude::*;
 
 use crate::blocking::{Block, Blocking, RULES, Sketches, pass_of, shard_of};
+use crate::copies::Copies;
 use crate::edge::{Edge, Edges};
 use crate::error::IdentityError;
 use crate::features::RecordSet;
@@ -36,6 +37,49 @@ impl Matcher {
         }
         let sketches = self.sketches();
         let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
+        Ok(self.pairs_of_shard(&blocking, policy, (shard, shards), changed, None))
+    }
+
+    /// [`Matcher::shard`] over all records, where copies, which say the same on everything that is compared, have an
+    /// edge to the first of them in place of one with each other and with everybody else: the work grows with the
+    /// records that differ. [`crate::link`] finds the same customers.
+    ///
+    /// These edges cannot be kept for a later run that looks at changes only: when the first of some copies
+    /// leaves or reads otherwise, the edges of the others go with it.
+    ///
+    /// # Errors
+    /// When the shard does not exist.
+    pub fn shard_without_copies(
+        &self,
+        policy: &Policy,
+        shard: u32,
+        shards: u32,
+    ) -> Result<Edges, IdentityError> {
+        if shard >= shards {
+            return Err(IdentityError::Shard { shard, shards });
+        }
+        let sketches = self.sketches();
+        let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
+        let copies = Copies::of(self, &blocking, policy);
+        let mut out = self.pairs_of_shard(&blocking, policy, (shard, shards), None, Some(&copies));
+        // Ids are hashes: their upper bits part them evenly.
+        let own = |first: u32| shard_of((self.features.id(first) >> 96) as u32, shards) == shard;
+        let before = out.edges.len();
+        out.edges.extend(copies.edges(own));
+        out.pairs += (out.edges.len() - before) as u64;
+        out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
+        Ok(out)
+    }
+
+    /// The pairs of a shard, the first number, of so many, the second one; without those among copies, if given.
+    fn pairs_of_shard(
+        &self,
+        blocking: &Blocking<'_>,
+        policy: &Policy,
+        (shard, shards): (u32, u32),
+        changed: Option<&RecordSet>,
+        copies: Option<&Copies>,
+    ) -> Edges {
         let touched = changed.map(|set| {
             let is: Vec<bool> = self
                 .features
@@ -54,7 +98,8 @@ impl Matcher {
         let mut out = Edges::default();
         let passes = blocking.passes(shards);
         for pass in 0..passes {
-            let blocks = blocking.blocks(|rule, key| {
+            let member = |record| copies.is_none_or(|c| c.in_blocks(record));
+            let blocks = blocking.blocks_of(member, |rule, key| {
                 !self.hubs.idle[rule]
                     && shard_of(key, shards) == shard
                     && pass_of(key, passes) == pass
@@ -71,7 +116,7 @@ impl Matcher {
                 }
                 let parts: Vec<(Vec<Edge>, u64)> = blocks
                     .par_iter()
-                    .map(|block| self.block(&blocking, block, touched.as_ref(), policy))
+                    .map(|block| self.block(blocking, block, touched.as_ref(), copies, policy))
                     .collect();
                 for (edges, pairs) in parts {
                     out.edges.extend(edges);
@@ -80,7 +125,7 @@ impl Matcher {
             }
         }
         out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
-        Ok(out)
+        out
     }
 
     /// What blocking looks at, made once for the shards that are at work.
@@ -102,6 +147,7 @@ impl Matcher {
         blocking: &Blocking<'_>,
         block: &Block<'_>,
         touched: Option<&Touched>,
+        copies: Option<&Copies>,
         policy: &Policy,
     ) -> (Vec<Edge>, u64) {
         let is_touched = |record: u32| touched.is_none_or(|t| t.is[record as usize]);
@@ -113,7 +159,9 @@ impl Matcher {
         let keep = policy.review_probability as f32;
         let members = blocking.members(block);
         blocking.pairs(block, &members, |a, b| {
-            if policy.across_sources && source(a.record) == source(b.record) {
+            if policy.across_sources && source(a.record) == source(b.record)
+                || copies.is_some_and(|c| c.same(a.record, b.record))
+            {
                 return;
             }
             if (is_touched(a.record) || is_touched(b.record)) && blocking.owns(block, a, b) {

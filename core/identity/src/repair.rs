@@ -7,6 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
+use crate::copies::standing_for;
 use crate::edge::{Edge, IDENTIFIER_RULE, PIN_RULE};
 use crate::features::col;
 use crate::guard::{Guard, differ};
@@ -52,14 +53,31 @@ pub(crate) fn partition(
     matcher: &Matcher,
     records: &[u32],
     accepted: &[Edge],
-    weak: Vec<Edge>,
+    mut weak: Vec<Edge>,
     pins: &Pins,
     policy: &Policy,
     guards: &mut BTreeMap<Guard, u64>,
 ) -> Forest {
     let n = matcher.features.len();
+    // Copies say nothing that the record which stands for them does not say: it alone is looked at.
+    let standing = standing_for(matcher, accepted, pins);
+    let stands = |record: u32| standing[record as usize] == record;
+    let moved = |e: &Edge| moved(e, &standing);
+    let of_copies: Vec<Edge> = accepted
+        .iter()
+        .filter(|e| !stands(e.left) || !stands(e.right))
+        .filter_map(moved)
+        .collect();
+    let accepted: Vec<&Edge> = accepted
+        .iter()
+        .filter(|e| stands(e.left) && stands(e.right))
+        .chain(&of_copies)
+        .collect();
+    weak.retain_mut(|e| moved(e).map(|moved| *e = moved).is_some());
+    weak.sort_by(once_each);
+    weak.dedup_by_key(|e| (e.left, e.right));
     let mut forest = Forest::new(n);
-    for e in accepted {
+    for e in &accepted {
         forest.union(e.left, e.right);
     }
     let mut never: HashSet<u32> = HashSet::new();
@@ -70,7 +88,7 @@ pub(crate) fn partition(
         }
     }
     let mut by_root: Vec<(u32, u32)> = (0..)
-        .zip(accepted)
+        .zip(&accepted)
         .map(|(at, e)| (forest.find(e.left), at))
         .collect();
     drop(forest);
@@ -80,11 +98,18 @@ pub(crate) fn partition(
         pins,
         policy,
     };
+    let edges_of = |component: &[(u32, u32)]| {
+        let edges = component.iter().map(|e| accepted[e.1 as usize]);
+        let mut edges: Vec<&Edge> = edges.collect();
+        edges.sort_by(|x, y| once_each(x, y));
+        edges.dedup_by_key(|e| (e.left, e.right));
+        edges
+    };
     let components: Vec<&[(u32, u32)]> = by_root.chunk_by(|a, b| a.0 == b.0).collect();
     let suspects: Vec<bool> = components
         .par_iter()
         .map(|component| {
-            let edges: Vec<&Edge> = component.iter().map(|e| &accepted[e.1 as usize]).collect();
+            let edges = edges_of(component);
             let mut members: Vec<u32> = edges.iter().flat_map(|e| [e.left, e.right]).collect();
             members.sort_unstable();
             members.dedup();
@@ -93,17 +118,39 @@ pub(crate) fn partition(
         .collect();
     let mut result = Forest::new(n);
     for (component, suspect) in components.iter().zip(suspects) {
-        let edges = component.iter().map(|e| accepted[e.1 as usize]);
         if suspect {
+            let edges = edges_of(component).into_iter().copied();
             repair.run(edges.collect(), &mut result, guards);
         } else {
-            for e in edges {
+            for e in component.iter().map(|e| accepted[e.1 as usize]) {
                 result.union(e.left, e.right);
             }
         }
     }
-    reconsider(&repair, records, weak, &mut result);
+    let records: Vec<u32> = records.iter().copied().filter(|r| stands(*r)).collect();
+    reconsider(&repair, &records, weak, &mut result);
+    for (record, standing) in (0..).zip(&standing) {
+        result.union(record, *standing);
+    }
     result
+}
+
+/// An edge of copies as one of the records that stand for them; nothing where both are copies of one.
+fn moved(e: &Edge, standing: &[u32]) -> Option<Edge> {
+    let (a, b) = (standing[e.left as usize], standing[e.right as usize]);
+    (a != b).then_some(Edge {
+        left: a.min(b),
+        right: a.max(b),
+        ..*e
+    })
+}
+
+/// The edges of a pair side by side, first the strongest, which a proof is before a score.
+fn once_each(x: &Edge, y: &Edge) -> std::cmp::Ordering {
+    (x.left, x.right)
+        .cmp(&(y.left, y.right))
+        .then(y.weight.total_cmp(&x.weight))
+        .then(y.rule.cmp(&x.rule))
 }
 
 fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {

@@ -148,7 +148,7 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
         let matcher = Matcher::new(features, &model);
         let (mut edges, mut pairs) = (Vec::<Edge>::new(), 0);
         for shard in 0..shards {
-            let found = matcher.shard(&policy, shard, shards, None)?;
+            let found = matcher.shard_without_copies(&policy, shard, shards)?;
             edges.extend(found.edges);
             pairs += found.pairs;
         }

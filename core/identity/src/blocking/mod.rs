@@ -6,7 +6,7 @@
 mod postings;
 mod rules;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::features::{Features, Row};
@@ -50,9 +50,12 @@ impl<'a> Block<'a> {
 }
 
 /// A record of a block with what its pairs look at, side by side with the other members in memory.
+#[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) record: u32,
     pub(crate) row: Row,
+    /// Records of the block that it stands for, those with the same row.
+    pub(crate) copies: u64,
     sketch: Sketch,
 }
 
@@ -130,13 +133,24 @@ impl<'a> Blocking<'a> {
 
     /// The blocks of the keys that the predicate takes.
     pub(crate) fn blocks(&self, take: impl Fn(usize, u32) -> bool + Sync) -> Blocks {
+        self.blocks_of(|_| true, take)
+    }
+
+    /// The same with some records only.
+    pub(crate) fn blocks_of(
+        &self,
+        member: impl Fn(u32) -> bool + Sync,
+        take: impl Fn(usize, u32) -> bool + Sync,
+    ) -> Blocks {
         const PIECE: u32 = 1 << 14;
         let records = self.features.len() as u32;
         let mut pieces: Vec<Vec<Vec<u64>>> = (0..records.div_ceil(PIECE))
             .into_par_iter()
             .map(|piece| {
                 let mut entries = vec![Vec::new(); RULES.len()];
-                for record in piece * PIECE..records.min((piece + 1) * PIECE) {
+                for record in
+                    (piece * PIECE..records.min((piece + 1) * PIECE)).filter(|r| member(*r))
+                {
                     let sketch = self.sketch(record);
                     for (rule, entries) in entries.iter_mut().enumerate() {
                         for key in sketch.keys(rule) {
@@ -233,9 +247,32 @@ impl<'a> Blocking<'a> {
         let member = |record: u32| Member {
             record,
             row: self.features.rows[record as usize],
+            copies: 1,
             sketch: self.sketch(record),
         };
         block.records().map(member).collect()
+    }
+
+    /// Calls `pair` for the pairs of a block, once for all pairs of the same two rows, with their number.
+    pub(crate) fn kinds_of_pairs(
+        &self,
+        block: &Block<'_>,
+        mut pair: impl FnMut(&Member, &Member, u64),
+    ) {
+        let mut kinds: Vec<Member> = Vec::new();
+        let mut places: HashMap<Row, usize> = HashMap::new();
+        for member in self.members(block) {
+            let place = *places.entry(member.row).or_insert(kinds.len());
+            match kinds.get_mut(place) {
+                Some(kind) => kind.copies += 1,
+                None => kinds.push(member),
+            }
+        }
+        self.pairs(block, &kinds, |a, b| pair(a, b, a.copies * b.copies));
+        for kind in kinds.into_iter().filter(|kind| kind.copies > 1) {
+            let among = pairs_of(kind.copies as usize);
+            self.pairs(block, &[kind.clone(), kind], |a, b| pair(a, b, among));
+        }
     }
 
     /// Calls `pair` for every pair of the block, once each and in ascending order, refined when the block is a hub.

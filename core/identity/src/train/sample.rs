@@ -72,10 +72,9 @@ pub(super) fn draw(
             .map(|blocks| {
                 let mut counts = HashMap::new();
                 for block in blocks {
-                    let members = blocking.members(block);
-                    blocking.pairs(block, &members, |a, b| {
+                    blocking.kinds_of_pairs(block, |a, b, times| {
                         let first = blocking.owns(block, a, b);
-                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += 1;
+                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += times;
                     });
                 }
                 counts

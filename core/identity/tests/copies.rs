@@ -1,0 +1,109 @@
+//! Records that say the same: one stands for them, and the customers are those that all of them would make.
+
+mod common;
+
+use std::sync::LazyLock;
+
+use arrow::array::RecordBatch;
+use common::made::{Made, batch, citizen, made, town};
+use musubi_identity::{Edge, Features, Matcher, Model, Policy, Registry, link, train};
+use proptest::prelude::*;
+
+/// Records that others may be copies of.
+const RECORDS: u32 = 150;
+
+static POLICY: LazyLock<Policy> = LazyLock::new(Policy::default);
+static MODEL: LazyLock<Model> = LazyLock::new(|| {
+    let features = Features::build(&[people(&town(RECORDS))]).expect("features");
+    train(&features, &POLICY, 1)
+});
+
+fn people(records: &[Made]) -> RecordBatch {
+    batch(records).expect("a batch")
+}
+
+/// Edges of all shards, and how many pairs were scored.
+fn without_copies(matcher: &Matcher, shards: u32) -> (Vec<Edge>, u64) {
+    let (mut edges, mut pairs) = (Vec::new(), 0);
+    for shard in 0..shards {
+        let found = matcher.shard_without_copies(&POLICY, shard, shards);
+        let found = found.expect("a shard");
+        edges.extend(found.edges);
+        pairs += found.pairs;
+    }
+    edges.sort_unstable_by_key(|e| (e.left, e.right));
+    (edges, pairs)
+}
+
+fn customers(matcher: &Matcher, edges: &[Edge]) -> Vec<u32> {
+    link(matcher, edges, &Registry::default(), &POLICY)
+        .registry
+        .customer
+}
+
+#[test]
+fn five_thousand_test_records_are_one_customer_and_little_work() {
+    const COPIES: u32 = 5_000;
+    let test = "given_name=Test; family_name=Tester; email=test@shop.nl; phone=+31612345678; \
+                city=Utrecht; postal_code=3511AB; birth_date=1980-01-01";
+    let mut records = town(500);
+    records.extend((0..COPIES).map(|n| made(10_000 + n, test)));
+    let features = Features::build(&[people(&records)]).expect("features");
+    let model = train(&features, &POLICY, 1);
+    let matcher = Matcher::new(features, &model);
+    let (edges, pairs) = without_copies(&matcher, 1);
+    assert!(pairs < 20 * u64::from(COPIES), "{pairs} pairs");
+    let customer = customers(&matcher, &edges);
+    let test = customer[500];
+    assert!(customer[500..].iter().all(|c| *c == test));
+    assert!(customer[..500].iter().all(|c| *c != test));
+    for shards in [4, 16] {
+        assert_eq!(without_copies(&matcher, shards), (edges.clone(), pairs));
+    }
+}
+
+#[test]
+fn copies_too_vague_to_be_one_person_stay_apart() {
+    let mut records = town(RECORDS);
+    records.extend((0..50).map(|n| made(10_000 + n, "family_name=佐藤; city=大阪市北区")));
+    let features = Features::build(&[people(&records)]).expect("features");
+    let matcher = Matcher::new(features, &MODEL);
+    let mut customer = customers(&matcher, &without_copies(&matcher, 1).0);
+    assert_eq!(customer, customers(&matcher, &all_pairs(&matcher)));
+    let mut vague = customer.split_off(RECORDS as usize);
+    vague.sort_unstable();
+    vague.dedup();
+    assert_eq!(vague.len(), 50);
+}
+
+fn all_pairs(matcher: &Matcher) -> Vec<Edge> {
+    let found = matcher.shard(&POLICY, 0, 1, None);
+    found.expect("a shard").edges
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn customers_are_those_of_all_pairs(
+        // Few people in many records: most have copies.
+        like in prop::collection::vec(0u32..40, 1..RECORDS as usize),
+        // What some records do not say.
+        silent in prop::collection::vec(0usize..12, RECORDS as usize),
+        shards in 1u32..17,
+    ) {
+        let records = (0u32..).zip(&like).zip(&silent).map(|((id, like), silent)| {
+            let mut fields = citizen(*like).fields;
+            if *silent < fields.len() && silent % 3 == 0 {
+                fields.remove(*silent);
+            }
+            Made { id, fields }
+        });
+        let features = Features::build(&[people(&records.collect::<Vec<_>>())]).expect("features");
+        let matcher = Matcher::new(features, &MODEL);
+        let (edges, _) = without_copies(&matcher, shards);
+        let all = all_pairs(&matcher);
+        prop_assert!(edges.len() <= all.len());
+        prop_assert_eq!(customers(&matcher, &edges), customers(&matcher, &all));
+    }
+}
