@@ -11,6 +11,10 @@ use crate::policy::Policy;
 use crate::repair::Forest;
 use crate::score::Matcher;
 
+/// Match weight of copies above which they are one person however many they are: what repair asks of clusters past
+/// their bound. Thousands of records with one common name do not have it.
+const SURE: f32 = 6.0;
+
 /// Records with the smallest record that says the same.
 pub(crate) struct Copies {
     /// By record.
@@ -22,11 +26,12 @@ pub(crate) struct Copies {
 }
 
 impl Copies {
-    /// Finds all copies and scores one pair of each kind. A copy stands back where its edge is a link by itself:
-    /// then it is with its first record whatever others say. Where copies are too vague for that, each is
-    /// compared with others on its own, as a value that is vague for one may decide for a cluster.
+    /// Finds all copies and scores one pair of each kind. A copy stands back where it is surely the person of its
+    /// first record: then it is with it whatever others say. Where copies are too vague for a link, each is compared
+    /// with others on its own, as what is vague for one may decide for a cluster.
     ///
-    /// Where only pairs across sources count, and among records with pins, nothing is a copy.
+    /// Nothing is a copy where only pairs across sources count, among records with pins, and where links of
+    /// copies stand only as long as they are few.
     pub(crate) fn of(matcher: &Matcher, blocking: &Blocking<'_>, policy: &Policy) -> Self {
         let features = &matcher.features;
         let records = 0..features.len() as u32;
@@ -46,15 +51,22 @@ impl Copies {
             if first == record {
                 continue;
             }
-            copies.first[record as usize] = first;
             let edge = scored.entry(first).or_insert_with(|| {
                 let rule = blocking.first_rule(first, record)?;
-                let edge = matcher.edge(first, record, rule as u8);
-                (edge.probability >= policy.review_probability as f32).then_some(edge)
+                Some(matcher.edge(first, record, rule as u8))
             });
-            if let Some(edge) = edge {
-                copies.stand_back[record as usize] =
-                    f64::from(edge.probability) >= policy.match_probability;
+            let Some(edge) = edge else {
+                copies.first[record as usize] = first;
+                continue;
+            };
+            let links = f64::from(edge.probability) >= policy.match_probability;
+            let sure = links && edge.weight > SURE;
+            if links && !sure {
+                continue;
+            }
+            copies.first[record as usize] = first;
+            copies.stand_back[record as usize] = sure;
+            if edge.probability >= policy.review_probability as f32 {
                 copies.edges.push(Edge {
                     right: record,
                     ..*edge
@@ -82,12 +94,12 @@ impl Copies {
 }
 
 /// The record that stands for each record in a partition: the smallest one among those that say the same and that
-/// accepted links connect. It is the same whether all pairs of copies have links or each has one to the first.
+/// sure links connect. It is the same whether all pairs of copies have links or each has one to the first.
 pub(crate) fn standing_for(matcher: &Matcher, accepted: &[Edge], pins: &Pins) -> Vec<u32> {
     let pinned: HashSet<u32> = pins.records();
     let mut whole = Forest::new(matcher.features.len());
     for e in accepted {
-        let same = matcher.row(e.left) == matcher.row(e.right);
+        let same = e.weight > SURE && matcher.row(e.left) == matcher.row(e.right);
         if same && !pinned.contains(&e.left) && !pinned.contains(&e.right) {
             whole.union(e.left, e.right);
         }

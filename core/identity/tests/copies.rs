@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use arrow::array::RecordBatch;
@@ -23,10 +24,10 @@ fn people(records: &[Made]) -> RecordBatch {
 }
 
 /// Edges of all shards, and how many pairs were scored.
-fn without_copies(matcher: &Matcher, shards: u32) -> (Vec<Edge>, u64) {
+fn without_copies(matcher: &Matcher, policy: &Policy, shards: u32) -> (Vec<Edge>, u64) {
     let (mut edges, mut pairs) = (Vec::new(), 0);
     for shard in 0..shards {
-        let found = matcher.shard_without_copies(&POLICY, shard, shards);
+        let found = matcher.shard_without_copies(policy, shard, shards);
         let found = found.expect("a shard");
         edges.extend(found.edges);
         pairs += found.pairs;
@@ -35,8 +36,8 @@ fn without_copies(matcher: &Matcher, shards: u32) -> (Vec<Edge>, u64) {
     (edges, pairs)
 }
 
-fn customers(matcher: &Matcher, edges: &[Edge]) -> Vec<u32> {
-    link(matcher, edges, &Registry::default(), &POLICY)
+fn customers(matcher: &Matcher, policy: &Policy, edges: &[Edge]) -> Vec<u32> {
+    link(matcher, edges, &Registry::default(), policy)
         .registry
         .customer
 }
@@ -51,33 +52,43 @@ fn five_thousand_test_records_are_one_customer_and_little_work() {
     let features = Features::build(&[people(&records)]).expect("features");
     let model = train(&features, &POLICY, 1);
     let matcher = Matcher::new(features, &model);
-    let (edges, pairs) = without_copies(&matcher, 1);
+    let (edges, pairs) = without_copies(&matcher, &POLICY, 1);
     assert!(pairs < 20 * u64::from(COPIES), "{pairs} pairs");
-    let customer = customers(&matcher, &edges);
+    let customer = customers(&matcher, &POLICY, &edges);
     let test = customer[500];
     assert!(customer[500..].iter().all(|c| *c == test));
     assert!(customer[..500].iter().all(|c| *c != test));
     for shards in [4, 16] {
-        assert_eq!(without_copies(&matcher, shards), (edges.clone(), pairs));
+        assert_eq!(
+            without_copies(&matcher, &POLICY, shards),
+            (edges.clone(), pairs)
+        );
     }
 }
 
 #[test]
 fn copies_too_vague_to_be_one_person_stay_apart() {
-    let mut records = town(RECORDS);
-    records.extend((0..50).map(|n| made(10_000 + n, "family_name=佐藤; city=大阪市北区")));
-    let features = Features::build(&[people(&records)]).expect("features");
-    let matcher = Matcher::new(features, &MODEL);
-    let mut customer = customers(&matcher, &without_copies(&matcher, 1).0);
-    assert_eq!(customer, customers(&matcher, &all_pairs(&matcher)));
-    let mut vague = customer.split_off(RECORDS as usize);
-    vague.sort_unstable();
-    vague.dedup();
-    assert_eq!(vague.len(), 50);
+    let policy = Policy {
+        match_probability: 0.999_999,
+        ..Policy::default()
+    };
+    for vague in ["family_name=佐藤", "birth_date=1980-01-01"] {
+        let mut records = town(RECORDS);
+        records.extend((0..50).map(|n| made(10_000 + n, vague)));
+        let features = Features::build(&[people(&records)]).expect("features");
+        let matcher = Matcher::new(features, &MODEL);
+        let customer = customers(&matcher, &policy, &without_copies(&matcher, &policy, 1).0);
+        assert_eq!(
+            customer,
+            customers(&matcher, &policy, &all_pairs(&matcher, &policy))
+        );
+        let own: BTreeSet<u32> = customer[RECORDS as usize..].iter().copied().collect();
+        assert_eq!(own.len(), 50, "{vague}");
+    }
 }
 
-fn all_pairs(matcher: &Matcher) -> Vec<Edge> {
-    let found = matcher.shard(&POLICY, 0, 1, None);
+fn all_pairs(matcher: &Matcher, policy: &Policy) -> Vec<Edge> {
+    let found = matcher.shard(policy, 0, 1, None);
     found.expect("a shard").edges
 }
 
@@ -91,7 +102,15 @@ proptest! {
         // What some records do not say.
         silent in prop::collection::vec(0usize..12, RECORDS as usize),
         shards in 1u32..17,
+        largest in prop_oneof![Just(3u32), Just(100)],
+        match_probability in prop_oneof![Just(0.5), Just(0.95)],
     ) {
+        let policy = Policy {
+            max_cluster_size: largest,
+            review_probability: match_probability / 5.0,
+            match_probability,
+            ..Policy::default()
+        };
         let records = (0u32..).zip(&like).zip(&silent).map(|((id, like), silent)| {
             let mut fields = citizen(*like).fields;
             if *silent < fields.len() && silent % 3 == 0 {
@@ -101,9 +120,9 @@ proptest! {
         });
         let features = Features::build(&[people(&records.collect::<Vec<_>>())]).expect("features");
         let matcher = Matcher::new(features, &MODEL);
-        let (edges, _) = without_copies(&matcher, shards);
-        let all = all_pairs(&matcher);
+        let (edges, _) = without_copies(&matcher, &policy, shards);
+        let all = all_pairs(&matcher, &policy);
         prop_assert!(edges.len() <= all.len());
-        prop_assert_eq!(customers(&matcher, &edges), customers(&matcher, &all));
+        prop_assert_eq!(customers(&matcher, &policy, &edges), customers(&matcher, &policy, &all));
     }
 }
