@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 mod objects;
 mod outcome;
+mod repeat;
 mod run;
 mod schedule;
 #[cfg(test)]

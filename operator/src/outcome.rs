@@ -6,9 +6,14 @@ use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ContainerStateTerminated, Pod},
 };
-use musubi_api::run::{EXIT_RUN_FAILED, FailureReport, StageReport};
+use musubi_api::{
+    pods::Share,
+    run::{EXIT_RUN_FAILED, FailureReport, StageReport},
+    shards::Shards,
+    status::StageStatus,
+};
 
-use crate::build::job::CONTAINER;
+use crate::{build::job::CONTAINER, repeat};
 
 /// Characters of a pod's last words that are passed on.
 const WORDS: usize = 600;
@@ -57,7 +62,14 @@ pub(crate) struct Cause {
 }
 
 /// Why a Job failed: what its pods said, or else what Kubernetes says.
-pub(crate) fn cause(job: &Job, pods: &[Pod], stage: &str, memory: &str, pipeline: &str) -> Cause {
+pub(crate) fn cause(
+    job: &Job,
+    pods: &[Pod],
+    attempt: &StageStatus,
+    share: Share<'_>,
+    pipeline: &str,
+) -> Cause {
+    let stage = attempt.stage.as_str();
     let mut ends: Vec<_> = pods
         .iter()
         .filter_map(|pod| Some((pod, end(pod)?)))
@@ -85,13 +97,17 @@ pub(crate) fn cause(job: &Job, pods: &[Pod], stage: &str, memory: &str, pipeline
             message: format!("stage {stage}: {message}"),
         };
     };
-    let shard = shard(pod);
+    let shard = shard(pod, &repeat::shards(attempt));
     if end.reason.as_deref() == Some("OOMKilled") {
+        let had = match &attempt.memory {
+            Some(raised) => format!("it had {raised}, and {} before", share.memory),
+            None => format!("it had {}", share.memory),
+        };
         return Cause {
             reason: "OutOfMemory",
             message: format!(
-                "shard {shard} of stage {stage} ran out of memory (it had {memory}): raise \
-                 spec.pods.stages[stage={stage}].memory of CustomerPipeline {pipeline}"
+                "shard {shard} of stage {stage} ran out of memory ({had}): raise memory or maxMemory of stage \
+                 {stage} in spec.pods.stages of CustomerPipeline {pipeline}, and start another run"
             ),
         };
     }
@@ -145,18 +161,23 @@ pub(crate) fn sums(reports: &BTreeMap<u32, StageReport>) -> BTreeMap<String, i64
 }
 
 /// How the worker of a pod ended.
-fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
+pub(crate) fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     let worker = statuses.iter().find(|s| s.name == CONTAINER)?;
     worker.state.as_ref()?.terminated.as_ref()
 }
 
-/// The shard of a pod.
-pub(crate) fn shard(pod: &Pod) -> &str {
-    let annotations = pod.metadata.annotations.as_ref();
-    annotations
-        .and_then(|a| a.get("batch.kubernetes.io/job-completion-index"))
-        .map_or("?", String::as_str)
+/// The place of a pod in its Job.
+pub(crate) fn place(pod: &Pod) -> Option<u32> {
+    let annotations = pod.metadata.annotations.as_ref()?;
+    let index = annotations.get("batch.kubernetes.io/job-completion-index")?;
+    index.parse().ok()
+}
+
+/// The shard of a pod, whose Job has these.
+pub(crate) fn shard(pod: &Pod, all: &Shards) -> String {
+    let shard = place(pod).and_then(|place| all.at(place));
+    shard.map_or_else(|| "?".to_owned(), |shard| shard.to_string())
 }
 
 /// At most so many bytes of a text, ended at a character.
@@ -167,6 +188,7 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+    use musubi_api::{pods::PodSettings, run::Stage, status::StageStatus};
     use serde_json::{Value, json};
 
     use super::{Outcome, cause, of, reports, sums};
@@ -226,10 +248,22 @@ mod tests {
     #[test]
     fn a_cause_says_which_shard_and_what_to_do() {
         let failed = job(json!({ "conditions": ended("Failed") }));
-        let said = |pods: &[Pod]| {
-            let cause = cause(&failed, pods, "clean", "2Gi", "bento");
+        let settings = PodSettings::default();
+        let mut attempt = StageStatus {
+            shards: 10,
+            ..StageStatus::begun(Stage::Clean)
+        };
+        let told = |pods: &[Pod], attempt: &StageStatus| {
+            let cause = cause(
+                &failed,
+                pods,
+                attempt,
+                settings.share(Stage::Clean),
+                "bento",
+            );
             format!("{}: {}", cause.reason, cause.message)
         };
+        let said = |pods: &[Pod]| told(pods, &attempt);
         let gate = r#"{"stage":"clean","shard":5,"error":"Source pos: column `qty` is missing"}"#;
         assert_eq!(
             said(&[pod("5", 42, gate, "Error")]),
@@ -237,14 +271,22 @@ mod tests {
         );
         assert_eq!(
             said(&[pod("0", 0, "", "Completed"), pod("7", 137, "", "OOMKilled")]),
-            "OutOfMemory: shard 7 of stage clean ran out of memory (it had 2Gi): raise \
-             spec.pods.stages[stage=clean].memory of CustomerPipeline bento"
+            "OutOfMemory: shard 7 of stage clean ran out of memory (it had 2Gi): raise memory or maxMemory of \
+             stage clean in spec.pods.stages of CustomerPipeline bento, and start another run"
         );
         assert!(
             said(&[pod("1", 101, "thread panicked", "Error")])
                 .ends_with("its worker ended with code 101 and said: thread panicked")
         );
         assert_eq!(said(&[]), "JobFailed: stage clean: Job has failed");
+        // The second pod of a Job that repeats shards 3 and 8, with more memory than the pipeline says.
+        attempt.repeats = Some("3,8".into());
+        attempt.memory = Some("4Gi".into());
+        assert!(
+            told(&[pod("1", 137, "", "OOMKilled")], &attempt).starts_with(
+                "OutOfMemory: shard 8 of stage clean ran out of memory (it had 4Gi, and 2Gi before): raise"
+            )
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use musubi_api::shards::Shards;
 
 use crate::{build::job::CONTAINER, outcome::shard};
 
@@ -10,6 +11,8 @@ use crate::{build::job::CONTAINER, outcome::shard};
 const GRACE: i64 = 10;
 /// Seconds after which a pod that was told to end hangs.
 const HANGS: i64 = 60;
+/// Seconds after which a pod without its volumes is looked into.
+const VOLUMES: i64 = 5;
 
 /// What keeps a pod from its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +34,15 @@ pub(crate) enum Finding {
     Trouble(Trouble),
 }
 
-/// Looks at a pod of a stage.
-pub(crate) fn of(pod: &Pod, stage: &str, pipeline: &str, now: Timestamp) -> Finding {
-    let Some((since, trouble)) = found(pod, stage, pipeline) else {
+/// Looks at a pod of a stage, whose Job has these shards.
+pub(crate) fn of(pod: &Pod, stage: &str, all: &Shards, pipeline: &str, now: Timestamp) -> Finding {
+    let Some((since, trouble)) = found(pod, stage, all, pipeline) else {
         return Finding::Fine;
     };
-    let grace = if trouble.reason == "PodHangs" {
-        HANGS
-    } else {
-        GRACE
+    let grace = match trouble.reason {
+        "PodHangs" => HANGS,
+        "ScratchFull" => 0,
+        _ => GRACE,
     };
     let age = since.map_or(grace, |since| now.as_second() - since.as_second());
     if age < grace {
@@ -49,9 +52,52 @@ pub(crate) fn of(pod: &Pod, stage: &str, pipeline: &str, now: Timestamp) -> Find
     }
 }
 
-fn found(pod: &Pod, stage: &str, pipeline: &str) -> Option<(Option<Timestamp>, Trouble)> {
-    let shard = shard(pod);
+/// Whether a pod has waited long enough for its volumes: the ConfigMap of its run, for one.
+pub(crate) fn waits_for_volumes(pod: &Pod, now: Timestamp) -> bool {
+    created(pod).is_some_and(|since| now.as_second() - since.as_second() >= VOLUMES)
+}
+
+/// Whether a pod waits for its volumes, and may go on waiting.
+pub(crate) fn is_young(pod: &Pod, now: Timestamp) -> bool {
+    created(pod).is_some() && !waits_for_volumes(pod, now)
+}
+
+/// Since when a pod's container is being made.
+fn created(pod: &Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
+    let mut statuses = status.container_statuses.iter().flatten();
+    let creating = statuses.any(|s| {
+        let waiting = s.state.as_ref().and_then(|state| state.waiting.as_ref());
+        waiting.is_some_and(|w| w.reason.as_deref() == Some("ContainerCreating"))
+    });
+    status.start_time.as_ref().map(|t| t.0).filter(|_| creating)
+}
+
+/// Whether a pod was evicted because it filled its scratch disk.
+pub(crate) fn filled_its_disk(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| {
+        let said = status.message.as_deref().unwrap_or_default();
+        status.reason.as_deref() == Some("Evicted") && said.contains("EmptyDir volume \"scratch\"")
+    })
+}
+
+fn found(
+    pod: &Pod,
+    stage: &str,
+    all: &Shards,
+    pipeline: &str,
+) -> Option<(Option<Timestamp>, Trouble)> {
+    let shard = shard(pod, all);
+    let status = pod.status.as_ref()?;
+    if filled_its_disk(pod) {
+        let said = status.message.as_deref().unwrap_or_default();
+        let message = format!(
+            "shard {shard} of stage {stage} filled its scratch disk: {said} Raise scratch of stage {stage} in \
+             spec.pods.stages of CustomerPipeline {pipeline}, and start another run"
+        );
+        let reason = "ScratchFull";
+        return Some((None, Trouble { reason, message }));
+    }
     if let Some(told) = &pod.metadata.deletion_timestamp {
         let node = pod
             .spec
@@ -111,6 +157,7 @@ fn found(pod: &Pod, stage: &str, pipeline: &str) -> Option<(Option<Timestamp>, T
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::Pod;
+    use musubi_api::shards::Shards;
     use serde_json::{Value, json};
 
     use super::{Finding, of};
@@ -121,7 +168,7 @@ mod tests {
             .parse::<jiff::Timestamp>()
             .unwrap_or_default();
         let now = now + jiff::SignedDuration::from_secs(seconds);
-        match of(&pod, "clean", "bento", now) {
+        match of(&pod, "clean", &Shards::first(9), "bento", now) {
             Finding::Fine => "fine".into(),
             Finding::Young(more) => format!("look again after {more} s"),
             Finding::Trouble(trouble) => format!("{}: {}", trouble.reason, trouble.message),
@@ -180,6 +227,23 @@ mod tests {
             look(nowhere, 11),
             "Unschedulable: shard 0 of stage clean finds no node: 0/1 nodes are available: 1 Insufficient memory. \
              Ask for less (spec.pods of CustomerPipeline bento: memory, cpu, nodeSelector, tolerations), or add a node"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_names_the_setting() {
+        let full = json!({
+            "metadata": { "annotations": { "batch.kubernetes.io/job-completion-index": "2" } },
+            "status": {
+                "phase": "Failed", "reason": "Evicted",
+                "message": "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\".",
+            },
+        });
+        assert_eq!(
+            look(full, 0),
+            "ScratchFull: shard 2 of stage clean filled its scratch disk: Usage of EmptyDir volume \"scratch\" \
+             exceeds the limit \"1Mi\". Raise scratch of stage clean in spec.pods.stages of CustomerPipeline \
+             bento, and start another run"
         );
     }
 

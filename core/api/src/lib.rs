@@ -25,6 +25,7 @@ pub mod resource;
 pub mod run;
 mod schema;
 pub mod secrets;
+pub mod shards;
 pub mod source;
 pub mod status;
 mod validate;

@@ -17,6 +17,11 @@ pub struct PodSettings {
     /// Memory of a pod: what it asks for and what it may take.
     #[schemars(regex(pattern = QUANTITY), length(max = 20))]
     pub memory: String,
+    /// Memory with which shards that ran out of it are repeated, once. Twice `memory` when absent; the same as
+    /// `memory` when they shall not be repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub max_memory: Option<String>,
     /// Processors that a pod asks for. It may take what is idle.
     #[schemars(regex(pattern = QUANTITY), length(max = 20))]
     pub cpu: String,
@@ -69,6 +74,7 @@ impl Default for PodSettings {
     fn default() -> Self {
         Self {
             memory: "2Gi".into(),
+            max_memory: None,
             cpu: "500m".into(),
             scratch: "10Gi".into(),
             parallelism: 20,
@@ -107,6 +113,10 @@ pub struct StagePods {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = QUANTITY), length(max = 20))]
     pub memory: Option<String>,
+    /// Memory with which shards that ran out of it are repeated, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = QUANTITY), length(max = 20))]
+    pub max_memory: Option<String>,
     /// Processors that a pod asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = QUANTITY), length(max = 20))]
@@ -152,11 +162,39 @@ pub enum TolerationOperator {
     Exists,
 }
 
+/// The bytes of a quantity such as `1.5Gi`; none for what is not one.
+#[must_use]
+pub fn bytes(quantity: &str) -> Option<u64> {
+    let end = quantity
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(quantity.len());
+    let (number, unit) = quantity.split_at(end);
+    let unit = match unit {
+        "" => 1.0,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => 1_048_576.0,
+        "Gi" => 1_073_741_824.0,
+        "Ti" => 1_099_511_627_776.0,
+        _ => return None,
+    };
+    let number: f64 = number.parse().ok()?;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let bytes = (number * unit) as u64;
+    Some(bytes)
+}
+
 /// What the pods of one stage get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share<'a> {
     /// Memory.
     pub memory: &'a str,
+    /// What a shard that ran out of it is repeated with; none is twice as much.
+    pub max_memory: Option<&'a str>,
     /// Processors.
     pub cpu: &'a str,
     /// Scratch disk.
@@ -174,6 +212,11 @@ impl PodSettings {
             memory: own
                 .and_then(|o| o.memory.as_deref())
                 .unwrap_or(&self.memory),
+            max_memory: own.and_then(|o| o.max_memory.as_deref()).or_else(|| {
+                // A limit for all says nothing of a stage with memory of its own.
+                let general = own.is_none_or(|o| o.memory.is_none());
+                self.max_memory.as_deref().filter(|_| general)
+            }),
             cpu: own.and_then(|o| o.cpu.as_deref()).unwrap_or(&self.cpu),
             scratch: own
                 .and_then(|o| o.scratch.as_deref())

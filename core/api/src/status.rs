@@ -142,7 +142,16 @@ pub struct StageStatus {
     /// Uid of that Job, once it was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_uid: Option<String>,
-    /// Shards that are done, of a stage that runs: `0-41,43`.
+    /// Shards that this attempt repeats, as in `3,7-9`; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
+    /// Memory of this attempt's pods, when it is more than the pipeline says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+    /// Shards that were killed, for one by lack of memory, and were repeated by themselves for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<String>,
+    /// Shards that are done, of a stage that is not complete: `0-41,43`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<String>,
     /// Shards that failed for good: `42`.
@@ -157,6 +166,29 @@ pub struct StageStatus {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
+}
+
+impl StageStatus {
+    /// A stage of one shard that begins.
+    #[must_use]
+    pub fn begun(stage: Stage) -> Self {
+        Self {
+            stage,
+            state: StageState::Running,
+            shards: 1,
+            attempt: 1,
+            job: None,
+            job_uid: None,
+            repeats: None,
+            memory: None,
+            killed: None,
+            done: None,
+            failed: None,
+            counts: BTreeMap::new(),
+            start_time: None,
+            completion_time: None,
+        }
+    }
 }
 
 impl CustomerPipelineRunStatus {

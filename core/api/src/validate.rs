@@ -9,8 +9,10 @@ mod text;
 use crate::{
     catalog::{Catalog, Document},
     pipeline::CustomerPipelineSpec,
+    pods::bytes,
     problem::Problem,
     resource::{Kind, Resource},
+    run::Stage,
 };
 
 /// Everything wrong with one resource.
@@ -73,6 +75,22 @@ fn pipeline(catalog: &Catalog, from: &Document, spec: &CustomerPipelineSpec) -> 
         );
         let field = format!("spec.pods.stages[{i}].stage");
         say(&field, if twice { Err(message) } else { Ok(()) });
+    }
+    for stage in Stage::ALL {
+        let share = spec.pods.share(stage);
+        let (has, most) = (bytes(share.memory), share.max_memory.and_then(bytes));
+        if let Some((has, most)) = has.zip(most)
+            && most < has
+        {
+            let message = format!(
+                "stage {} has {} of memory, and repeats shards with at most {}: raise maxMemory",
+                stage.as_str(),
+                share.memory,
+                share.max_memory.unwrap_or_default()
+            );
+            say("spec.pods", Err(message));
+            break;
+        }
     }
     if let Some(endpoint) = spec.lake.s3.as_ref().and_then(|s3| s3.endpoint.as_ref()) {
         say("spec.lake.s3.endpoint", text::endpoint(endpoint));

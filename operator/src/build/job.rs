@@ -20,8 +20,9 @@ use k8s_openapi::{
     },
 };
 use musubi_api::{
-    pods::{OnFailure, PodSettings, Share, TolerationOperator},
+    pods::{PodSettings, Share, TolerationOperator},
     run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, Run, Stage},
+    shards::Shards,
 };
 
 use super::{MANAGER, PREFIX, RUN, credentials, snapshot};
@@ -32,6 +33,9 @@ pub(crate) const CONTAINER: &str = "worker";
 const SNAPSHOT: &str = "/etc/musubi";
 /// Where a stage says what it did.
 const REPORT: &str = "/dev/termination-log";
+
+/// What a container ends with that was killed, by lack of memory for one.
+pub(crate) const KILLED: i32 = 137;
 
 /// Everything a Job is made from.
 pub(crate) struct Attempt<'a> {
@@ -49,14 +53,22 @@ pub(crate) struct Attempt<'a> {
     pub(crate) image: &'a str,
     /// The stage.
     pub(crate) stage: Stage,
-    /// Its shards.
+    /// Its shards: how many there are.
     pub(crate) shards: i32,
+    /// The shards to repeat, when it is not all of them.
+    pub(crate) repeats: Option<&'a str>,
+    /// Memory of a pod, when it is not what the pipeline says.
+    pub(crate) memory: Option<&'a str>,
 }
 
 /// The Job. Made by POST under its name, never applied: that would bring back a Job that was deleted.
 pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
     let pods = &attempt.run.spec.pods;
-    let share = pods.share(attempt.stage);
+    let mut share = pods.share(attempt.stage);
+    share.memory = attempt.memory.unwrap_or(share.memory);
+    let pods_of_all = attempt.repeats.map_or(attempt.shards, |list| {
+        i32::try_from(Shards::said(Some(list)).len()).unwrap_or(attempt.shards)
+    });
     Job {
         metadata: ObjectMeta {
             name: Some(attempt.name.into()),
@@ -67,13 +79,12 @@ pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
         },
         spec: Some(JobSpec {
             completion_mode: Some("Indexed".into()),
-            completions: Some(attempt.shards),
-            parallelism: Some(attempt.shards.min(pods.parallelism)),
+            completions: Some(pods_of_all),
+            parallelism: Some(pods_of_all.min(pods.parallelism)),
             backoff_limit_per_index: Some(pods.retries),
-            max_failed_indexes: match pods.on_failure {
-                OnFailure::FailFast => Some(0),
-                OnFailure::FinishTheRest => None,
-            },
+            // A shard that was killed is repeated with more memory, and the others go on meanwhile. Whether
+            // another failure ends them is said once there is one.
+            max_failed_indexes: None,
             active_deadline_seconds: Some(share.deadline_minutes * 60),
             pod_failure_policy: Some(failure_policy()),
             // The only value that goes with a failure policy: never two pods of one shard by design.
@@ -144,6 +155,8 @@ fn failure_policy() -> PodFailurePolicy {
             disruption,
             exit(EXIT_SHARD_FAILED, "FailIndex"),
             exit(EXIT_RUN_FAILED, "FailJob"),
+            // With the same memory it would be killed again: the operator repeats it with more.
+            exit(KILLED, "FailIndex"),
         ],
     }
 }
@@ -196,7 +209,7 @@ fn pod(attempt: &Attempt<'_>, pods: &PodSettings, share: Share<'_>) -> PodSpec {
 
 fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
     let run = format!("{SNAPSHOT}/{}", snapshot::FILE);
-    let args = [
+    let mut args = vec![
         "stage",
         attempt.stage.as_str(),
         "--run",
@@ -208,6 +221,9 @@ fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
         "--report",
         REPORT,
     ];
+    if let Some(list) = attempt.repeats {
+        args.extend(["--repeats", list]);
+    }
     let quantity = |text: &str| Quantity(text.to_owned());
     let requests = [("cpu", share.cpu), ("memory", share.memory)];
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
@@ -221,7 +237,7 @@ fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
         image: Some(attempt.image.into()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["musubi".into()]),
-        args: Some(args.map(String::from).into()),
+        args: Some(args.into_iter().map(String::from).collect()),
         env: Some(credentials::environment(&credentials::needed(
             attempt.run,
             attempt.stage,
@@ -272,7 +288,7 @@ fn some(map: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
 #[cfg(test)]
 mod tests {
     use musubi_api::{
-        pods::{OnFailure, StagePods, Toleration},
+        pods::{StagePods, Toleration},
         run::{Run, Stage},
     };
     use serde_json::{Value, json};
@@ -290,6 +306,8 @@ mod tests {
             image: "registry.example.com/musubi@sha256:00",
             stage,
             shards,
+            repeats: None,
+            memory: None,
         });
         serde_json::to_value(job).unwrap_or_default()
     }
@@ -316,7 +334,6 @@ mod tests {
     fn settings_of_a_stage_go_before_those_of_the_pipeline() {
         let mut run = run();
         run.spec.pods.parallelism = 3;
-        run.spec.pods.on_failure = OnFailure::FinishTheRest;
         run.spec.pods.node_selector = [("pool".into(), "batch".into())].into();
         run.spec.pods.tolerations = vec![Toleration {
             key: Some("batch".into()),
@@ -326,6 +343,7 @@ mod tests {
         run.spec.pods.stages = vec![StagePods {
             stage: Stage::Link,
             memory: Some("16Gi".into()),
+            max_memory: None,
             cpu: None,
             scratch: None,
             deadline_minutes: Some(30),
@@ -339,7 +357,6 @@ mod tests {
         assert_eq!(pod["nodeSelector"]["pool"], "batch");
         assert_eq!(pod["tolerations"][0]["operator"], "Equal");
         assert_eq!(link["spec"]["activeDeadlineSeconds"], 1800);
-        assert_eq!(link["spec"]["maxFailedIndexes"], Value::Null);
         let annotations = &link["spec"]["template"]["metadata"]["annotations"];
         assert_eq!(annotations["karpenter.sh/do-not-disrupt"], "false");
         let attach = made(&run, Stage::Attach, 64);
@@ -347,6 +364,36 @@ mod tests {
         assert_eq!(attach["spec"]["completions"], 64);
         let resources = &attach["spec"]["template"]["spec"]["containers"][0]["resources"];
         assert_eq!(resources["limits"]["memory"], "2Gi");
+    }
+
+    #[test]
+    fn shards_to_repeat_are_all_that_a_job_has() {
+        let run = run();
+        let job = job(&Attempt {
+            name: "bento-1-clean-2",
+            owner: owner(),
+            run: &run,
+            config_map: "bento-1-run",
+            sha256: "ab12",
+            image: "registry.example.com/musubi@sha256:00",
+            stage: Stage::Clean,
+            shards: 40,
+            repeats: Some("3,7-9"),
+            memory: Some("4Gi"),
+        });
+        let job = serde_json::to_value(job).unwrap_or_default();
+        assert_eq!(job["spec"]["completions"], 4);
+        assert_eq!(job["spec"]["parallelism"], 4);
+        let worker = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(worker["resources"]["limits"]["memory"], "4Gi");
+        assert_eq!(worker["resources"]["requests"]["memory"], "4Gi");
+        let args: Vec<&str> = worker["args"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        assert!(args.ends_with(&["--repeats", "3,7-9"]), "{args:?}");
     }
 
     #[test]

@@ -14,3 +14,20 @@ pub(crate) const RUN: &str = "musubi.dev/run";
 
 /// Who made an object.
 pub(crate) const MANAGER: &str = "musubi-operator";
+
+/// Annotation of a run that is over: `Complete` or `Failed`.
+pub(crate) const ENDED: &str = "musubi.dev/ended";
+
+/// Annotation of a run: the version that it published.
+pub(crate) const PUBLISHED: &str = "musubi.dev/published";
+
+/// Annotation of a pipeline for which nothing new is made: `true`.
+pub(crate) const PAUSED: &str = "musubi.dev/paused";
+
+/// Whether a pipeline is paused.
+pub(crate) fn paused(pipeline: &impl kube::Resource) -> bool {
+    let annotations = pipeline.meta().annotations.as_ref();
+    annotations
+        .and_then(|all| all.get(PAUSED))
+        .is_some_and(|said| said == "true")
+}

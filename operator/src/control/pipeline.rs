@@ -19,7 +19,7 @@ use musubi_api::{
 use serde_json::json;
 
 use crate::{
-    build::{MANAGER, PREFIX, credentials, names},
+    build::{MANAGER, PAUSED, PREFIX, credentials, names, paused},
     conditions::{self, Say},
     context::{Context, Error, stale},
     objects::sentence,
@@ -28,6 +28,8 @@ use crate::{
 
 /// What asks for a run now; its value is remembered, so that each value makes one run.
 const RUN_NOW: &str = "musubi.dev/run-now";
+/// Label of what Velero brought back.
+const RESTORED: &str = "velero.io/restore-name";
 /// A pipeline is looked at again after this time, although nothing seems to happen.
 const SAFETY: Duration = Duration::from_secs(300);
 
@@ -77,6 +79,10 @@ impl Work {
     async fn go(&mut self) -> Result<Action, Error> {
         let usable = self.judge();
         self.look_at_runs();
+        if self.pause() {
+            self.write().await?;
+            return Ok(Action::requeue(SAFETY));
+        }
         self.make_pending().await?;
         self.on_demand().await?;
         let mut wait = SAFETY;
@@ -121,6 +127,25 @@ impl Work {
         conditions::set(&mut self.status.conditions, say);
         self.status.observed_generation = self.pipeline.meta().generation;
         usable
+    }
+
+    /// Whether the pipeline is paused, which a condition says.
+    fn pause(&mut self) -> bool {
+        if !paused(&self.pipeline) {
+            conditions::clear(&mut self.status.conditions, "Paused");
+            return false;
+        }
+        let message = format!("nothing new is made until the annotation {PAUSED} is removed");
+        let say = Say {
+            kind: "Paused",
+            holds: true,
+            reason: "Annotated",
+            message: &message,
+            generation: self.pipeline.meta().generation,
+        };
+        conditions::set(&mut self.status.conditions, say);
+        self.status.next_schedule_time = None;
+        true
     }
 
     /// Reads what became of runs.
@@ -217,6 +242,10 @@ impl Work {
     /// A run that was asked for with an annotation. Runs go one after another by themselves.
     async fn on_demand(&mut self) -> Result<(), Error> {
         let asked = self.pipeline.annotations().get(RUN_NOW).cloned();
+        if self.pipeline.status.is_none() && self.pipeline.labels().contains_key(RESTORED) {
+            // It was asked for before the backup.
+            self.status.run_now.clone_from(&asked);
+        }
         let Some(token) = asked.filter(|token| Some(token) != self.status.run_now.as_ref()) else {
             return Ok(());
         };

@@ -4,7 +4,10 @@
 //! was made from: an operator that dies between any two calls, or sees an old cache, goes on without doubling.
 
 mod end;
+mod ended;
+mod hindrance;
 mod pin;
+mod restored;
 mod stage;
 
 use std::{sync::Arc, time::Duration};
@@ -80,11 +83,15 @@ enum Next {
 
 impl Work {
     async fn go(&mut self) -> Result<Action, Error> {
-        if self.status.is_over() && !self.wants_retry() {
+        if self.brought_back().await? || (self.status.is_over() && !self.wants_retry()) {
             return self.after().await;
         }
         if self.run.spec.cancel {
             return self.cancel().await;
+        }
+        if self.status.snapshot.is_none() && self.paused() {
+            self.hold_still().await?;
+            return self.waiting();
         }
         if self.wants_retry() {
             if let Some(first) = self.runs_before() {
@@ -134,6 +141,7 @@ impl Work {
             .map_err(stale)?;
         let metrics = &self.context.metrics;
         metrics.written(before.as_ref(), &self.status);
+        self.note().await?;
         self.tidy().await
     }
 

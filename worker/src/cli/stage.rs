@@ -7,8 +7,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
-use musubi_api::run::{
-    EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageReport,
+use musubi_api::{
+    run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageReport},
+    shards::Shards,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Shard, from 0.
     #[arg(long, default_value_t = 0)]
     shard: u32,
+    /// Shards that are repeated, as in `3,7-9`: `--shard` is then a place in this list, from 0.
+    #[arg(long, value_name = "LIST")]
+    repeats: Option<Shards>,
     /// Where the report goes (JSON, under 4 kB: counts, or why it failed).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -54,7 +58,17 @@ struct Failure {
 ///
 /// # Errors
 /// When the report cannot be written, or the process is asked to stop.
-pub(super) async fn run(args: Args) -> Result<ExitCode> {
+pub(super) async fn run(mut args: Args) -> Result<ExitCode> {
+    if let Some(repeats) = &args.repeats {
+        let shard = repeats.at(args.shard);
+        args.shard = shard.with_context(|| {
+            format!(
+                "--shard {}: --repeats {repeats} has {} shards",
+                args.shard,
+                repeats.len()
+            )
+        })?;
+    }
     let outcome = tokio::select! {
         outcome = shard(&args) => outcome,
         signal = super::signal::interrupted() => return Err(signal.into()),
@@ -86,7 +100,7 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
     let digest = hex::encode(Sha256::digest(&text));
     if args.run_sha256.as_ref().is_some_and(|sha| *sha != digest) {
         return Err(never(format!(
-            "{path} is not what the run was pinned to (SHA-256 {digest}): somebody changed it; start a new run"
+            "{path} is not what the run was pinned to (SHA-256 {digest}): somebody changed it. In a cluster: delete the run's ConfigMap, then retry the run"
         )));
     }
     // The format comes first: of a newer one nothing else may be readable.

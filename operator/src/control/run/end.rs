@@ -77,6 +77,9 @@ impl Work {
             .last()
             .is_some_and(|s| s.state == StageState::Failed)
         {
+            if let Some(last) = self.status.stages.last_mut() {
+                last.killed = None;
+            }
             self.another_attempt();
         }
     }
@@ -91,6 +94,7 @@ impl Work {
                 self.end(&job).await?;
             }
         }
+        self.note().await?;
         self.tidy().await?;
         Ok(Action::await_change())
     }

@@ -14,9 +14,30 @@ use musubi_api::{
 use super::{Work, now};
 use crate::{
     build::{MANAGER, credentials, names, snapshot},
-    context::{Error, lock},
+    context::{Error, lock, stale},
     objects::sentence,
 };
+
+/// How the snapshot of a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// It is there.
+    AsPinned,
+    /// It was deleted, and is there again.
+    MadeAgain,
+    /// Another one has its name, or it cannot be made again: that stands in the status.
+    Foreign,
+}
+
+/// What has the name of a snapshot.
+enum Found {
+    /// The snapshot: its text.
+    AsPinned(String),
+    /// Another one.
+    Foreign,
+    /// Nothing.
+    Nothing,
+}
 
 impl Work {
     /// What the run is pinned to; nothing while it has to wait.
@@ -37,20 +58,90 @@ impl Work {
         if let Some(run) = held {
             return Ok(Some(run));
         }
+        let text = match self.found(name, sha256).await? {
+            Found::AsPinned(text) => text,
+            Found::Foreign => return self.foreign(name).await.map(|()| None),
+            Found::Nothing => match self.make_again(name, sha256, None).await? {
+                Some(text) => text,
+                None => return Ok(None),
+            },
+        };
+        self.hold(&text).await
+    }
+
+    /// Sees to it that the snapshot stands as it was pinned: pods read it when they begin.
+    pub(super) async fn stands(&mut self, pinned: &Arc<Run>) -> Result<Stands, Error> {
+        let Some(Snapshot {
+            config_map: name,
+            sha256: Some(sha256),
+            ..
+        }) = self.status.snapshot.clone()
+        else {
+            return Ok(Stands::AsPinned);
+        };
+        match self.found(&name, &sha256).await? {
+            Found::AsPinned(_) => Ok(Stands::AsPinned),
+            Found::Foreign => self.foreign(&name).await.map(|()| Stands::Foreign),
+            Found::Nothing => {
+                let made = self.make_again(&name, &sha256, Some(pinned)).await?;
+                Ok(made.map_or(Stands::Foreign, |_| Stands::MadeAgain))
+            }
+        }
+    }
+
+    async fn found(&self, name: &str, sha256: &str) -> Result<Found, Error> {
         let Some(found) = self.config_maps().get_opt(name).await? else {
+            return Ok(Found::Nothing);
+        };
+        let pinned = snapshot::Pinned::of(text(found));
+        Ok(if pinned.sha256 == sha256 {
+            Found::AsPinned(pinned.yaml)
+        } else {
+            Found::Foreign
+        })
+    }
+
+    async fn foreign(&mut self, name: &str) -> Result<(), Error> {
+        let message = format!(
+            "ConfigMap {name} is not what the run was pinned to: somebody made another one; delete it, and it is \
+             made again as it was"
+        );
+        self.stalled("SnapshotChanged", &message).await
+    }
+
+    /// Makes a snapshot that was deleted again, from what is held of it, or else from the resources if they are
+    /// as they were.
+    async fn make_again(
+        &mut self,
+        name: &str,
+        sha256: &str,
+        held: Option<&Arc<Run>>,
+    ) -> Result<Option<String>, Error> {
+        let as_of = self.status.snapshot.as_ref().map(|s| s.as_of.0);
+        let anew = || self.resolve(as_of.unwrap_or_default()).ok();
+        let run = held.map(|run| (**run).clone()).or_else(anew);
+        let pinned = run.and_then(|run| snapshot::pin(&run).ok());
+        let Some(pinned) = pinned.filter(|pinned| pinned.sha256 == sha256) else {
             let message = format!(
-                "ConfigMap {name}, which the run is pinned to, was deleted: start another run"
+                "ConfigMap {name}, which the run is pinned to, was deleted, and what it was made from has changed \
+                 since: start another run"
             );
             return self.give_up("SnapshotLost", &message).await;
         };
-        let text = text(found);
-        if snapshot::Pinned::of(text.clone()).sha256 != sha256 {
-            let message = format!(
-                "ConfigMap {name} is not what the run was pinned to: somebody changed it; start another run"
-            );
-            return self.give_up("SnapshotChanged", &message).await;
-        }
-        self.hold(&text).await
+        let namespace = self.run.namespace().unwrap_or_default();
+        let pipeline = self.run.spec.pipeline.clone();
+        let made = snapshot::config_map(name, &namespace, self.owner(), &pipeline, &pinned);
+        let params = PostParams {
+            field_manager: Some(MANAGER.into()),
+            ..PostParams::default()
+        };
+        self.config_maps()
+            .create(&params, &made)
+            .await
+            .map_err(stale)?;
+        let note = format!("ConfigMap {name} was deleted, and is made again as it was");
+        self.warn("SnapshotMadeAgain", &note).await;
+        Ok(Some(pinned.yaml))
     }
 
     /// Takes the snapshot: says in the status where it will be, makes it, and says what it is.

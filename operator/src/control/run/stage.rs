@@ -5,14 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Event, Pod},
-};
+use k8s_openapi::api::batch::v1::Job;
 use kube::{
-    Api, Resource as _, ResourceExt as _,
-    api::{ListParams, PostParams},
+    ResourceExt as _,
+    api::PostParams,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use musubi_api::{
@@ -20,18 +16,16 @@ use musubi_api::{
     status::{StageState, StageStatus},
 };
 
-use super::{Next, SAFETY, Work, now};
+use super::{Next, Work, ended::note_shards, now, pin::Stands};
 use crate::{
     build::{MANAGER, job, names},
     context::{Error, lock},
     outcome::{self, Outcome},
-    trouble::{self, Finding, Trouble},
+    repeat,
 };
 
 /// Progress is written no more often than this.
 const PROGRESS: Duration = Duration::from_secs(10);
-/// Seconds after which a Job without pods is asked why.
-const REFUSED: i64 = 10;
 /// Jobs of a stage, when somebody keeps deleting them.
 const ATTEMPTS: i32 = 10;
 
@@ -43,17 +37,9 @@ impl Work {
             _ => self.status.shards.get(stage.as_str()).copied().unwrap_or(1),
         };
         let mut begun = StageStatus {
-            stage,
-            state: StageState::Running,
             shards,
-            attempt: 1,
-            job: None,
-            job_uid: None,
-            done: None,
-            failed: None,
-            counts: Default::default(),
             start_time: Some(now()),
-            completion_time: None,
+            ..StageStatus::begun(stage)
         };
         self.status.phase = Some("Running".into());
         self.status.stage = Some(stage.as_str().into());
@@ -90,10 +76,19 @@ impl Work {
                     return Ok(Next::Wait(self.waiting()?));
                 }
                 None if stage.job_uid.is_some() => return self.lost(&stage).await,
-                None => match self.create(pinned, &stage).await? {
-                    Some(job) => job,
-                    None => return Ok(Next::Wait(self.waiting()?)),
-                },
+                None => {
+                    if self.paused() {
+                        self.hold_still().await?;
+                        return Ok(Next::Wait(self.waiting()?));
+                    }
+                    if self.stands(pinned).await? == Stands::Foreign {
+                        return Ok(Next::Wait(self.waiting()?));
+                    }
+                    match self.create(pinned, &stage).await? {
+                        Some(job) => job,
+                        None => return Ok(Next::Wait(self.waiting()?)),
+                    }
+                }
             },
         };
         match outcome::of(&job) {
@@ -121,6 +116,8 @@ impl Work {
             image: &snapshot.image,
             stage: stage.stage,
             shards: stage.shards,
+            repeats: stage.repeats.as_deref(),
+            memory: stage.memory.as_deref(),
         });
         let params = PostParams {
             field_manager: Some(MANAGER.into()),
@@ -143,7 +140,7 @@ impl Work {
 
     /// A Job that was seen and is gone, and whose outcome nobody recorded: somebody deleted it. Its shards may
     /// run again; those that are committed end at once.
-    async fn lost(&mut self, stage: &StageStatus) -> Result<Next, Error> {
+    pub(super) async fn lost(&mut self, stage: &StageStatus) -> Result<Next, Error> {
         let name = stage.job.clone().unwrap_or_default();
         if stage.attempt >= ATTEMPTS {
             let message = format!(
@@ -160,7 +157,7 @@ impl Work {
         Ok(Next::Go)
     }
 
-    /// The last stage begins again, with a Job of another name.
+    /// The last stage begins again with what is missing of it, with a Job of another name.
     pub(super) fn another_attempt(&mut self) {
         let Some(last) = self.status.stages.last() else {
             return;
@@ -172,7 +169,7 @@ impl Work {
             last.attempt = attempt;
             last.job = Some(job);
             last.job_uid = None;
-            last.done = None;
+            last.repeats = repeat::missing(last);
             last.failed = None;
             last.completion_time = None;
         }
@@ -181,19 +178,27 @@ impl Work {
     /// Writes how far a stage is: at once what the next step rests on, and what keeps it from going on; the
     /// rest now and then.
     async fn progress(&mut self, pinned: &Arc<Run>, job: &Job) -> Result<Next, Error> {
+        if self.fail_fast(pinned, job).await? {
+            return Ok(Next::Wait(Action::await_change()));
+        }
         let (trouble, wait) = self.trouble(pinned, job).await?;
+        let full = trouble.as_ref().filter(|t| t.reason == "ScratchFull");
+        let full = full.filter(|_| self.scratch_is_full_again(job));
         let Some(last) = self.status.stages.last_mut() else {
             return Ok(Next::Go);
         };
+        if let Some(full) = full {
+            last.state = StageState::Failed;
+            last.completion_time = Some(now());
+            self.fail(full.reason, &full.message).await?;
+            return Ok(Next::Go);
+        }
         let first_seen = last.job_uid.is_none();
         if first_seen {
             last.job_uid = job.uid();
         }
-        let status = job.status.clone().unwrap_or_default();
-        let full = |text: Option<String>| text.filter(|t| !t.is_empty());
         let before = (last.done.clone(), last.failed.clone());
-        last.done = full(status.completed_indexes);
-        last.failed = full(status.failed_indexes);
+        note_shards(last, job);
         let moved = before != (last.done.clone(), last.failed.clone());
         let changed = match &trouble {
             Some(trouble) => self.say("Stalled", trouble.reason, &trouble.message),
@@ -216,138 +221,7 @@ impl Work {
         Ok(Next::Wait(Action::requeue(wait)))
     }
 
-    /// What keeps a Job's pods from their work, and when to look again.
-    async fn trouble(
-        &self,
-        pinned: &Arc<Run>,
-        job: &Job,
-    ) -> Result<(Option<Trouble>, Duration), Error> {
-        let stage = self.status.stage.as_deref().unwrap_or_default();
-        let pods = self
-            .context
-            .objects
-            .pods
-            .state_filter(|pod| owned_by(pod, job));
-        let mut wait = SAFETY;
-        for pod in &pods {
-            match trouble::of(pod, stage, &pinned.pipeline, Timestamp::now()) {
-                Finding::Fine => {}
-                Finding::Young(seconds) => {
-                    wait = wait.min(Duration::from_secs(seconds.unsigned_abs()));
-                }
-                Finding::Trouble(trouble) => return Ok((Some(trouble), SAFETY)),
-            }
-        }
-        if !pods.is_empty() {
-            return Ok((None, wait));
-        }
-        // A Job without pods is as young as this look, or may have none.
-        let made = job
-            .creation_timestamp()
-            .map_or_else(Timestamp::now, |t| t.0);
-        let age = Timestamp::now().as_second() - made.as_second();
-        if age < REFUSED {
-            let more = Duration::from_secs((REFUSED - age).unsigned_abs());
-            return Ok((None, wait.min(more)));
-        }
-        let refused = self.refusal(job).await?.map(|why| Trouble {
-            reason: "PodsRefused",
-            message: format!("the API server refuses the pods of stage {stage}: {why}"),
-        });
-        Ok((refused, Duration::from_secs(15)))
-    }
-
-    /// Why a Job gets no pods: a quota, an admission policy. Kubernetes says it in events alone.
-    async fn refusal(&self, job: &Job) -> Result<Option<String>, Error> {
-        let namespace = self.run.namespace().unwrap_or_default();
-        let events: Api<Event> = self.context.scope.within(&namespace);
-        let of_job = format!(
-            "involvedObject.uid={},reason=FailedCreate",
-            job.uid().unwrap_or_default()
-        );
-        let found = events.list(&ListParams::default().fields(&of_job)).await?;
-        Ok(found.items.into_iter().next_back().and_then(|e| e.message))
-    }
-
-    /// Every shard is committed. It is written with what comes next.
-    async fn shards_done(&mut self, job: &Job) -> Result<Next, Error> {
-        let reports = outcome::reports(&self.pods(job).await?);
-        let Some(last) = self.status.stages.last().cloned() else {
-            return Ok(Next::Go);
-        };
-        if last.stage == Stage::Plan {
-            let Some(plan) = reports.get(&0) else {
-                // Its pod is gone with its report. The plan stands in the lake: another pod says it again.
-                return self.lost(&last).await;
-            };
-            let widths = plan.shards.iter();
-            self.status.shards = widths
-                .map(|(stage, n)| {
-                    (
-                        stage.as_str().to_owned(),
-                        i32::try_from(*n).unwrap_or(i32::MAX),
-                    )
-                })
-                .collect();
-        }
-        let counts = outcome::sums(&reports);
-        if last.stage == Stage::Publish {
-            self.status.published_version = counts.get("version").copied();
-        }
-        let note = format!(
-            "stage {} is complete: {} shards",
-            last.stage.as_str(),
-            last.shards
-        );
-        if let Some(last) = self.status.stages.last_mut() {
-            last.state = StageState::Complete;
-            last.job_uid = job.uid();
-            last.done = None;
-            last.counts = counts;
-            last.completion_time = Some(now());
-        }
-        self.recorded.push(job.name_any());
-        self.tell("StageComplete", &note).await;
-        Ok(Next::Go)
-    }
-
-    /// A shard failed for good.
-    async fn shards_failed(&mut self, pinned: &Arc<Run>, job: &Job) -> Result<Next, Error> {
-        let pods = self.pods(job).await?;
-        let Some(last) = self.status.stages.last_mut() else {
-            return Ok(Next::Go);
-        };
-        let share = pinned.spec.pods.share(last.stage);
-        let stage = last.stage.as_str();
-        let cause = outcome::cause(job, &pods, stage, share.memory, &pinned.pipeline);
-        let status = job.status.clone().unwrap_or_default();
-        last.state = StageState::Failed;
-        last.job_uid = job.uid();
-        last.done = status.completed_indexes.filter(|t| !t.is_empty());
-        last.failed = status.failed_indexes.filter(|t| !t.is_empty());
-        last.completion_time = Some(now());
-        self.recorded.push(job.name_any());
-        self.fail(cause.reason, &cause.message).await?;
-        Ok(Next::Go)
-    }
-
-    async fn pods(&self, job: &Job) -> Result<Vec<Pod>, Error> {
-        let namespace = self.run.namespace().unwrap_or_default();
-        let pods: Api<Pod> = self.context.scope.within(&namespace);
-        let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let found = pods.list(&ListParams::default().labels(&label)).await?;
-        let pods = found.items.into_iter();
-        Ok(pods.filter(|pod| owned_by(pod, job)).collect())
-    }
-
     fn job_name(&self, stage: Stage, attempt: i32) -> String {
         names::job(&self.run.name_any(), &self.uid(), stage, attempt)
     }
-}
-
-/// Whether a pod is of this Job, and not of one that had its name before.
-fn owned_by(pod: &Pod, job: &Job) -> bool {
-    let owners = pod.meta().owner_references.iter().flatten();
-    let uid = job.metadata.uid.as_ref();
-    uid.is_some() && owners.into_iter().any(|owner| Some(&owner.uid) == uid)
 }
