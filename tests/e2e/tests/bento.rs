@@ -5,8 +5,15 @@ mod support;
 
 use std::{path::Path, sync::Arc};
 
-use k8s_openapi::api::{batch::v1::Job, coordination::v1::Lease, core::v1::Pod};
-use kube::{Api, ResourceExt as _, api::ListParams};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    coordination::v1::Lease,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams},
+};
 use musubi::{
     demo::{examples, world},
     digest::{Ids, published},
@@ -68,7 +75,11 @@ fn resources(world: &World) -> Vec<Value> {
             spec["lake"] = serde_json::json!({ "s3": world.s3("lake") });
             spec["warehouses"] = Value::Array(Vec::new());
             spec["audiences"] = Value::Array(Vec::new());
-            spec["pods"] = serde_json::json!({ "memory": "1Gi", "cpu": "100m" });
+            spec["pods"] = serde_json::json!({
+                "memory": "1Gi", "cpu": "100m",
+                // Cleaning runs out of memory, and is repeated with more.
+                "stages": [{ "stage": "clean", "memory": "16Mi", "maxMemory": "1Gi" }],
+            });
         }
     }
     all
@@ -91,14 +102,19 @@ async fn a_run_in_the_cluster_gives_the_tables_of_a_laptop() {
     }
     world.install();
     world.begin("first", "bento", as_of).await;
-    // While it cleans, everybody who knows of it is gone.
-    world
+    // While it cleans, everybody who knows of it is gone, and so is what it is pinned to.
+    let begun = world
         .until("first", |run| {
             let stage = run.status.as_ref().and_then(|s| s.stage.as_deref());
             stage == Some("clean")
         })
         .await;
     world.kill_operators();
+    let snapshot = begun.status.and_then(|s| s.snapshot).expect("a snapshot");
+    let config_maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    let params = DeleteParams::default();
+    let gone = config_maps.delete(&snapshot.config_map, &params).await;
+    gone.expect("delete the snapshot");
     let expected = on_a_laptop(&folder, as_of).await;
     let run = world
         .until("first", |run| {
@@ -118,9 +134,17 @@ async fn a_run_in_the_cluster_gives_the_tables_of_a_laptop() {
     let done = |s: &musubi_api::status::StageStatus| s.state == StageState::Complete;
     assert_eq!(status.stages.len(), Stage::ALL.len());
     assert!(status.stages.iter().all(done), "{:#?}", status.stages);
+    let clean = status.stages.iter().find(|s| s.stage == Stage::Clean);
+    let clean = clean.expect("the stage");
+    assert!(clean.killed.is_some(), "{clean:#?}");
+    assert_eq!(clean.memory.as_deref(), Some("1Gi"));
+    let again = config_maps.get(&snapshot.config_map).await;
+    again.expect("the snapshot is made again");
     let digests = published(&world.store("lake"), Ids::Published).await;
     assert_eq!(digests.expect("digests"), expected);
-    jobs_are_left_alone(&world, &run.uid().unwrap_or_default()).await;
+    let attempts = status.stages.iter().filter(|s| s.job.is_some());
+    let attempts = attempts.map(|s| s.attempt).sum();
+    jobs_are_left_alone(&world, &run.uid().unwrap_or_default(), attempts).await;
     one_operator_leads_at_a_time(&world).await;
     world.remove().await;
 }
@@ -133,14 +157,15 @@ async fn one_operator_leads_at_a_time(world: &World) {
     assert!(transitions.is_some_and(|n| n <= 2), "{transitions:?}");
 }
 
-/// One Job for each stage that has shards; none was made twice, and each may go after a while.
-async fn jobs_are_left_alone(world: &World, run: &str) {
+/// One Job for each attempt at a stage that has shards; none was made twice, and each may go after a while.
+async fn jobs_are_left_alone(world: &World, run: &str, attempts: i32) {
     let jobs: Api<Job> = Api::namespaced(world.client.clone(), &world.namespace);
     let label = format!("musubi.dev/run-uid={run}");
     let found = jobs.list(&ListParams::default().labels(&label)).await;
     let jobs = found.expect("Jobs").items;
-    // No warehouse and no audience: load and activate have no shard.
-    assert_eq!(jobs.len(), Stage::ALL.len() - 2);
+    // No warehouse and no audience: load and activate have no shard. Cleaning was repeated once.
+    assert_eq!(jobs.len(), Stage::ALL.len() - 2 + 1);
+    assert_eq!(i32::try_from(jobs.len()), Ok(attempts));
     for job in &jobs {
         let spec = job.spec.as_ref().expect("a spec");
         assert_eq!(
