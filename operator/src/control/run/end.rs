@@ -102,8 +102,9 @@ impl Work {
     /// Lets Jobs go after a while whose outcome stands in the status that was written.
     pub(super) async fn tidy(&mut self) -> Result<(), Error> {
         let written = self.run.status.iter().flat_map(|s| &s.stages);
-        let over: BTreeSet<String> = written
-            .filter(|stage| stage.state != StageState::Running)
+        // A Job that the status has gone on from, to another attempt, is over as well.
+        let runs: BTreeSet<String> = written
+            .filter(|stage| stage.state == StageState::Running)
             .filter_map(|stage| stage.job.clone())
             .collect();
         let fresh: Vec<String> = self.recorded.drain(..).collect();
@@ -115,7 +116,7 @@ impl Work {
                 && outcome::of(job) != Outcome::Running
         };
         let left = cached.iter().filter(kept).map(|job| job.name_any());
-        let names: BTreeSet<String> = left.chain(fresh).filter(|n| over.contains(n)).collect();
+        let names: BTreeSet<String> = left.chain(fresh).filter(|n| !runs.contains(n)).collect();
         let seconds = self.context.settings.job_seconds;
         let patch = json!({ "spec": { "ttlSecondsAfterFinished": seconds } });
         for name in names {
