@@ -122,7 +122,7 @@ fn a_snapshot_that_somebody_changed_is_refused() {
     assert_eq!(refused.status.code(), Some(43));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
-        said.contains("somebody changed it; start a new run"),
+        said.contains("somebody changed it. In a cluster: delete the run's ConfigMap"),
         "{said}"
     );
     let own = said.split("SHA-256 ").nth(1).and_then(|t| t.get(..64));
