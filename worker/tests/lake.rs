@@ -4,7 +4,7 @@
 mod shop;
 mod support;
 
-use std::{collections::BTreeSet, process::Command};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use musubi::upkeep::{
@@ -12,7 +12,7 @@ use musubi::upkeep::{
     log, rollback,
 };
 use musubi_lake::{Store, pointer};
-use support::World;
+use support::{World, musubi};
 
 const PIPELINE: &str = "default/bento";
 
@@ -51,16 +51,6 @@ async fn paths(store: &Store) -> BTreeSet<String> {
         .into_iter()
         .map(|m| m.path)
         .collect()
-}
-
-fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
-        .args(args)
-        .current_dir(world.path("."))
-        .output()
-        .expect("start musubi");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (out.status.code(), text(&out.stdout), text(&out.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]

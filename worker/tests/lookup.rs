@@ -15,17 +15,7 @@ use musubi::{
 };
 use musubi_testing::SeaweedFs;
 use serde_json::{Value, json};
-use support::World;
-
-fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
-        .args(args)
-        .current_dir(world.path("."))
-        .output()
-        .expect("start musubi");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (out.status.code(), text(out.stdout), text(out.stderr))
-}
+use support::{World, musubi};
 
 /// Asks `lookup` or `add` for JSON.
 fn ask(world: &World, what: &str, args: &[&str]) -> Value {

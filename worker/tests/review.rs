@@ -4,20 +4,10 @@
 mod shop;
 mod support;
 
-use std::{collections::BTreeMap, fs, process::Command};
+use std::{collections::BTreeMap, fs};
 
 use serde_json::Value;
-use support::World;
-
-fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
-        .args(args)
-        .current_dir(world.path("."))
-        .output()
-        .expect("start musubi");
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (out.status.code(), text(out.stdout), text(out.stderr))
-}
+use support::{World, musubi};
 
 fn good(world: &World, args: &[&str]) -> String {
     let (code, out, error) = musubi(world, args);

@@ -11,9 +11,9 @@ use crate::policy::Policy;
 use crate::repair::Forest;
 use crate::score::Matcher;
 
-/// Match weight of copies above which they are one person however many they are: what repair asks of clusters past
-/// their bound. Thousands of records with one common name do not have it.
-const SURE: f32 = 6.0;
+/// Match weight above which records are one person however many they are: what repair asks of clusters past their
+/// bound, and what copies need to be taken for one. Thousands of records with one common name do not have it.
+pub(crate) const SURE: f32 = 6.0;
 
 /// Records with the smallest record that says the same.
 pub(crate) struct Copies {
@@ -86,10 +86,9 @@ impl Copies {
         !self.stand_back[record as usize]
     }
 
-    /// The edges of copies whose first record is taken.
-    pub(crate) fn edges(&self, take: impl Fn(u32) -> bool) -> impl Iterator<Item = Edge> {
-        let edges = self.edges.iter().copied();
-        edges.filter(move |e| take(e.left))
+    /// The edges from first records to their copies.
+    pub(crate) fn into_edges(self) -> Vec<Edge> {
+        self.edges
     }
 }
 

@@ -7,6 +7,7 @@
 mod affected;
 mod blocking;
 mod bound;
+mod by_key;
 mod compare;
 mod copies;
 mod edge;

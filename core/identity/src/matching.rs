@@ -40,35 +40,31 @@ impl Matcher {
         Ok(self.pairs_of_shard(&blocking, policy, (shard, shards), changed, None))
     }
 
-    /// [`Matcher::shard`] over all records, where copies, which say the same on everything that is compared, have an
-    /// edge to the first of them in place of one with each other and with everybody else: the work grows with the
-    /// records that differ. [`crate::link`] finds the same customers.
+    /// The pairs of all shards, one shard after another, where copies, which say the same on everything that is
+    /// compared, have an edge to the first of them in place of one with each other and with everybody else: the work
+    /// grows with the records that differ. [`crate::link`] finds the same customers.
     ///
     /// These edges cannot be kept for a later run that looks at changes only: when the first of some copies
     /// leaves or reads otherwise, the edges of the others go with it.
-    ///
-    /// # Errors
-    /// When the shard does not exist.
-    pub fn shard_without_copies(
-        &self,
-        policy: &Policy,
-        shard: u32,
-        shards: u32,
-    ) -> Result<Edges, IdentityError> {
-        if shard >= shards {
-            return Err(IdentityError::Shard { shard, shards });
-        }
+    #[must_use]
+    pub fn shards_without_copies(&self, policy: &Policy, shards: u32) -> Edges {
         let sketches = self.sketches();
         let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
         let copies = Copies::of(self, &blocking, policy);
-        let mut out = self.pairs_of_shard(&blocking, policy, (shard, shards), None, Some(&copies));
-        // Ids are hashes: their upper bits part them evenly.
-        let own = |first: u32| shard_of((self.features.id(first) >> 96) as u32, shards) == shard;
-        let before = out.edges.len();
-        out.edges.extend(copies.edges(own));
-        out.pairs += (out.edges.len() - before) as u64;
+        let mut out = Edges::default();
+        for shard in 0..shards {
+            let at = (shard, shards);
+            let found = self.pairs_of_shard(&blocking, policy, at, None, Some(&copies));
+            out.edges.extend(found.edges);
+            out.pairs += found.pairs;
+            out.oversized += found.oversized;
+            out.largest_block = out.largest_block.max(found.largest_block);
+        }
+        let copies = copies.into_edges();
+        out.pairs += copies.len() as u64;
+        out.edges.extend(copies);
         out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
-        Ok(out)
+        out
     }
 
     /// The pairs of a shard, the first number, of so many, the second one; without those among copies, if given.

@@ -7,7 +7,7 @@ use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
-use crate::copies::standing_for;
+use crate::copies::{SURE, standing_for};
 use crate::edge::{Edge, IDENTIFIER_RULE, PIN_RULE};
 use crate::features::col;
 use crate::guard::{Guard, differ};
@@ -278,7 +278,7 @@ impl Repair<'_> {
         } else if proven {
             weight += 8.0;
         }
-        if weight > if large { at_least.max(6.0) } else { at_least } {
+        if weight > if large { at_least.max(SURE) } else { at_least } {
             return None;
         }
         Some(match evidence {

@@ -25,15 +25,8 @@ fn people(records: &[Made]) -> RecordBatch {
 
 /// Edges of all shards, and how many pairs were scored.
 fn without_copies(matcher: &Matcher, policy: &Policy, shards: u32) -> (Vec<Edge>, u64) {
-    let (mut edges, mut pairs) = (Vec::new(), 0);
-    for shard in 0..shards {
-        let found = matcher.shard_without_copies(policy, shard, shards);
-        let found = found.expect("a shard");
-        edges.extend(found.edges);
-        pairs += found.pairs;
-    }
-    edges.sort_unstable_by_key(|e| (e.left, e.right));
-    (edges, pairs)
+    let found = matcher.shards_without_copies(policy, shards);
+    (found.edges, found.pairs)
 }
 
 fn customers(matcher: &Matcher, policy: &Policy, edges: &[Edge]) -> Vec<u32> {

@@ -125,19 +125,7 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
         &next,
         &["--set=networkPolicy.enabled=true"],
     );
-    let run = world
-        .until("first", |run| {
-            run.status.as_ref().is_some_and(|s| s.is_over())
-        })
-        .await;
-    let status = run.status.clone().unwrap_or_default();
-    assert_eq!(
-        status.phase.as_deref(),
-        Some("Complete"),
-        "{:#?}\n{}",
-        status.conditions,
-        world.said()
-    );
+    world.complete("first").await;
     workers_have_the_image_that_the_run_began_with(&world, &cluster.image).await;
     both_replicas_are_ready_and_one_leads(&world, &cluster).await;
     let tested = world.tool(

@@ -14,7 +14,11 @@ use super::{
     output::{self, Output, number, table},
     target::Target,
 };
-use crate::{dedupe::Again, report, stage::resolved::Resolved};
+use crate::{
+    dedupe::Again,
+    report::{self, explain::short},
+    stage::resolved::Resolved,
+};
 
 /// Explain a decision: why two records match or not, or what holds a customer together.
 ///
@@ -256,12 +260,4 @@ fn customer_text(found: &ClusterExplanation) -> String {
         ),
     });
     parts.join("\n\n")
-}
-
-/// The beginning of a record id: enough to tell the records of a customer apart. Rows are short already.
-fn short(id: &str) -> String {
-    if id.len() < 32 {
-        return id.to_owned();
-    }
-    format!("{}…", id.get(..8).unwrap_or(id))
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use musubi_identity::{
-    COMPARISON, Diagnostic, Edge, Linked, Matcher, Model, Policy, Registry, link, train,
+    COMPARISON, Diagnostic, Edge, Edges, Linked, Matcher, Model, Policy, Registry, link, train,
 };
 
 pub use self::{
@@ -144,17 +144,11 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     };
     watch.phase("matching");
     let shards = settings.shards.unwrap_or(1);
-    let (matcher, edges, pairs) = clock.time("match", || -> Result<_> {
+    let (matcher, Edges { edges, pairs, .. }) = clock.time("match", || {
         let matcher = Matcher::new(features, &model);
-        let (mut edges, mut pairs) = (Vec::<Edge>::new(), 0);
-        for shard in 0..shards {
-            let found = matcher.shard_without_copies(&policy, shard, shards)?;
-            edges.extend(found.edges);
-            pairs += found.pairs;
-        }
-        edges.sort_unstable_by_key(|e| (e.left, e.right));
-        Ok((matcher, edges, pairs))
-    })?;
+        let found = matcher.shards_without_copies(&policy, shards);
+        (matcher, found)
+    });
     watch.phase("putting together");
     let linked = clock.time("link", || {
         link(&matcher, &edges, &Registry::default(), &policy)

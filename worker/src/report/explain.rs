@@ -157,7 +157,8 @@ pub(crate) fn customer(found: &ClusterExplanation) -> String {
     out
 }
 
-fn short(id: &str) -> String {
+/// The beginning of a record id: enough to tell the records of a customer apart. Rows are short already.
+pub(crate) fn short(id: &str) -> String {
     if id.len() < 32 {
         return id.to_owned();
     }

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
@@ -28,6 +29,17 @@ use musubi_lake::{Store, delta, parquet, pointer};
 /// A world in a temporary folder.
 pub(crate) struct World {
     folder: tempfile::TempDir,
+}
+
+/// Runs the command line in a world's folder: its exit code, output and errors.
+pub(crate) fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
+        .args(args)
+        .current_dir(world.path("."))
+        .output()
+        .expect("start musubi");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (out.status.code(), text(out.stdout), text(out.stderr))
 }
 
 /// Nobody watches.

@@ -9,6 +9,7 @@ mod rules;
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
+use crate::by_key::entry;
 use crate::features::{Features, Row};
 
 pub(crate) use postings::Postings;
@@ -77,6 +78,31 @@ impl Blocks {
     }
 }
 
+/// Entries of records by rule, sorted, each once. `add` adds those of a record to the list of each rule.
+fn entries_by_rule(records: u32, add: impl Fn(u32, &mut [Vec<u64>]) + Sync) -> Vec<Vec<u64>> {
+    const PIECE: u32 = 1 << 14;
+    let mut pieces: Vec<Vec<Vec<u64>>> = (0..records.div_ceil(PIECE))
+        .into_par_iter()
+        .map(|piece| {
+            let mut entries = vec![Vec::new(); RULES.len()];
+            for record in piece * PIECE..records.min((piece + 1) * PIECE) {
+                add(record, &mut entries);
+            }
+            entries
+        })
+        .collect();
+    let rules = (0..RULES.len()).map(|rule| {
+        let mut entries = Vec::with_capacity(pieces.iter().map(|p| p[rule].len()).sum());
+        for piece in &mut pieces {
+            entries.append(&mut std::mem::take(&mut piece[rule]));
+        }
+        entries.par_sort_unstable();
+        entries.dedup();
+        entries
+    });
+    rules.collect()
+}
+
 /// What rules look at, of every record.
 pub(crate) struct Sketches(Vec<Sketch>);
 
@@ -142,37 +168,20 @@ impl<'a> Blocking<'a> {
         member: impl Fn(u32) -> bool + Sync,
         take: impl Fn(usize, u32) -> bool + Sync,
     ) -> Blocks {
-        const PIECE: u32 = 1 << 14;
         let records = self.features.len() as u32;
-        let mut pieces: Vec<Vec<Vec<u64>>> = (0..records.div_ceil(PIECE))
-            .into_par_iter()
-            .map(|piece| {
-                let mut entries = vec![Vec::new(); RULES.len()];
-                for record in
-                    (piece * PIECE..records.min((piece + 1) * PIECE)).filter(|r| member(*r))
-                {
-                    let sketch = self.sketch(record);
-                    for (rule, entries) in entries.iter_mut().enumerate() {
-                        for key in sketch.keys(rule) {
-                            if key != 0 && take(rule, key) {
-                                entries.push(u64::from(key) << 32 | u64::from(record));
-                            }
-                        }
+        Blocks(entries_by_rule(records, |record, entries| {
+            if !member(record) {
+                return;
+            }
+            let sketch = self.sketch(record);
+            for (rule, entries) in entries.iter_mut().enumerate() {
+                for key in sketch.keys(rule) {
+                    if key != 0 && take(rule, key) {
+                        entries.push(entry(key, record));
                     }
                 }
-                entries
-            })
-            .collect();
-        let rules = (0..RULES.len()).map(|rule| {
-            let mut entries = Vec::with_capacity(pieces.iter().map(|p| p[rule].len()).sum());
-            for piece in &mut pieces {
-                entries.append(&mut std::mem::take(&mut piece[rule]));
             }
-            entries.par_sort_unstable();
-            entries.dedup();
-            entries
-        });
-        Blocks(rules.collect())
+        }))
     }
 
     /// Passes in which all blocks fit into memory, when a shard has one of so many parts of them.

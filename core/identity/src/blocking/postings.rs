@@ -3,20 +3,13 @@
 //! What a run pairs within a block is found here without passing over the block: a record that is in a hub stands
 //! under the keys of the hub's parts instead, twice refined where these are oversized too.
 
-use hashbrown::HashMap;
-use rayon::prelude::*;
-
 use super::rules::{Sketch, refined_key, refinements};
-use super::{Blocking, Hubs, RULES};
+use super::{Blocking, Hubs, RULES, entries_by_rule};
+use crate::by_key::{ByKey, entry};
 use crate::features::Features;
 
 /// The records of each block, by rule and key.
-pub(crate) struct Postings {
-    /// Per rule, key and record in one number, sorted.
-    early: Vec<Vec<u64>>,
-    /// Of records that came later.
-    late: HashMap<(u8, u32), Vec<u32>>,
-}
+pub(crate) struct Postings(Vec<ByKey>);
 
 impl Blocking<'_> {
     /// The same by all rules that are at work.
@@ -55,42 +48,16 @@ impl Blocking<'_> {
 impl Postings {
     /// Of all records.
     pub(crate) fn build(features: &Features, hubs: &Hubs) -> Self {
-        const PIECE: u32 = 1 << 14;
         let blocking = Blocking::new(features, hubs);
-        let records = features.len() as u32;
-        let mut pieces: Vec<Vec<Vec<u64>>> = (0..records.div_ceil(PIECE))
-            .into_par_iter()
-            .map(|piece| {
-                let mut entries = vec![Vec::new(); RULES.len()];
-                for record in piece * PIECE..records.min((piece + 1) * PIECE) {
-                    blocking.each_leaf(record, |rule, key| {
-                        entries[rule].push(u64::from(key) << 32 | u64::from(record));
-                    });
-                }
-                entries
-            })
-            .collect();
-        let early = (0..RULES.len()).map(|rule| {
-            let mut entries = Vec::with_capacity(pieces.iter().map(|p| p[rule].len()).sum());
-            for piece in &mut pieces {
-                entries.append(&mut std::mem::take(&mut piece[rule]));
-            }
-            entries.par_sort_unstable();
-            entries.dedup();
-            entries
+        let entries = entries_by_rule(features.len() as u32, |record, entries| {
+            blocking.each_leaf(record, |rule, key| entries[rule].push(entry(key, record)));
         });
-        Self {
-            early: early.collect(),
-            late: HashMap::new(),
-        }
+        Self(entries.into_iter().map(ByKey::new).collect())
     }
 
     /// Adds a record that is among the features.
     pub(crate) fn add(&mut self, features: &Features, hubs: &Hubs, record: u32) {
-        let late = &mut self.late;
-        Blocking::new(features, hubs).each_leaf(record, |rule, key| {
-            late.entry((rule as u8, key)).or_default().push(record);
-        });
+        Blocking::new(features, hubs).each_leaf(record, |rule, key| self.0[rule].add(key, record));
     }
 
     /// The records that any rule pairs a record of the features with, in order. A few may be among them that share
@@ -98,12 +65,7 @@ impl Postings {
     pub(crate) fn candidates(&self, blocking: &Blocking<'_>, record: u32) -> Vec<u32> {
         let mut found = Vec::new();
         blocking.each_leaf(record, |rule, key| {
-            let early = &self.early[rule];
-            let begin = early.partition_point(|entry| entry >> 32 < u64::from(key));
-            let block = early[begin..].iter();
-            let block = block.take_while(|entry| *entry >> 32 == u64::from(key));
-            found.extend(block.map(|entry| *entry as u32));
-            found.extend(self.late.get(&(rule as u8, key)).into_iter().flatten());
+            found.extend(self.0[rule].having(key));
         });
         found.sort_unstable();
         found.dedup();

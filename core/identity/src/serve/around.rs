@@ -3,6 +3,7 @@
 use hashbrown::{HashMap, HashSet};
 
 use super::Index;
+use crate::by_key::{ByKey, entry};
 use crate::edge::Edge;
 use crate::features::{Features, Row};
 use crate::identifiers::Holders;
@@ -17,42 +18,29 @@ const MOST: usize = 1000;
 /// Who holds the values of an identifier.
 pub(super) struct Held {
     columns: Vec<usize>,
-    /// Code and record in one number, sorted.
-    early: Vec<u64>,
-    late: HashMap<u32, Vec<u32>>,
+    by_code: ByKey,
 }
 
 impl Held {
     pub(super) fn of(features: &Features, holders: &Holders) -> Self {
         let columns = &holders.columns;
-        let rows = (0u64..).zip(&features.rows);
-        let codes = rows.flat_map(|(record, row)| {
+        let rows = (0..).zip(&features.rows);
+        let entries = rows.flat_map(|(record, row)| {
             let codes = columns.iter().map(|c| row[*c]).filter(|code| *code != 0);
-            codes.map(move |code| u64::from(code) << 32 | record)
+            codes.map(move |code| entry(code, record))
         });
-        let mut early: Vec<u64> = codes.collect();
-        early.sort_unstable();
+        let mut entries: Vec<u64> = entries.collect();
+        entries.sort_unstable();
         Self {
             columns: columns.clone(),
-            early,
-            late: HashMap::new(),
+            by_code: ByKey::new(entries),
         }
     }
 
     pub(super) fn add(&mut self, row: &Row, record: u32) {
         for code in self.columns.iter().map(|c| row[*c]).filter(|c| *c != 0) {
-            self.late.entry(code).or_default().push(record);
+            self.by_code.add(code, record);
         }
-    }
-
-    fn having(&self, code: u32) -> impl Iterator<Item = u32> {
-        let begin = self
-            .early
-            .partition_point(|entry| entry >> 32 < u64::from(code));
-        let early = self.early[begin..].iter();
-        let early = early.take_while(move |entry| *entry >> 32 == u64::from(code));
-        let late = self.late.get(&code).into_iter().flatten();
-        early.map(|entry| *entry as u32).chain(late.copied())
     }
 }
 
@@ -138,7 +126,7 @@ impl Index {
         held.flat_map(move |(held, holders)| {
             let codes = held.columns.iter().map(move |c| row[*c]);
             let codes = codes.filter(|code| *code != 0 && holders.may_reach(*code));
-            codes.flat_map(|code| held.having(code))
+            codes.flat_map(|code| held.by_code.having(code))
         })
     }
 

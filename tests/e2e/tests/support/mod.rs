@@ -189,6 +189,21 @@ impl World {
         }
     }
 
+    /// Waits until a run is over, which has to be complete.
+    pub(crate) async fn complete(&self, name: &str) -> CustomerPipelineRun {
+        let over = |run: &CustomerPipelineRun| run.status.as_ref().is_some_and(|s| s.is_over());
+        let run = self.until(name, over).await;
+        let status = run.status.clone().unwrap_or_default();
+        assert_eq!(
+            status.phase.as_deref(),
+            Some("Complete"),
+            "{:#?}\n{}",
+            status.conditions,
+            self.said()
+        );
+        run
+    }
+
     /// What the operators said last.
     pub(crate) fn said(&self) -> String {
         let namespace = &self.namespace;
