@@ -5,6 +5,7 @@
 
 mod ask;
 mod build;
+mod calendar;
 mod conditions;
 mod context;
 mod control;
@@ -12,6 +13,7 @@ mod health;
 mod metrics;
 mod objects;
 mod outcome;
+mod peaks;
 mod repeat;
 mod run;
 mod schedule;

@@ -3,8 +3,14 @@
 use std::str::FromStr;
 
 use croner::Cron;
-use jiff::{Timestamp, tz::TimeZone};
-use musubi_api::pipeline::Schedule;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use musubi_api::{peaks::Peak, pipeline::Schedule};
+
+use crate::peaks::{self, Segment};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+/// How far back and ahead peaks are looked at.
+const YEAR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// What a schedule says at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,36 +24,83 @@ pub(crate) struct Look {
     pub(crate) next: Option<Timestamp>,
 }
 
-/// Looks at a schedule. `since` is the due time that was dealt with last, or the pipeline's creation.
+/// Looks at a schedule. `since` is the due time that was dealt with last, or the pipeline's creation. While a peak
+/// counts that has a schedule, that is the one.
 ///
 /// A time that the clock jumps over is due at the first instant after the jump; of a time that comes twice
 /// the first counts, unless the hour is a wildcard.
 ///
 /// # Errors
-/// What is wrong with the expression or the time zone.
-pub(crate) fn look(schedule: &Schedule, since: Timestamp, now: Timestamp) -> Result<Look, String> {
-    let cron = Cron::from_str(&schedule.cron).map_err(|e| e.to_string())?;
+/// What is wrong with an expression or the time zone.
+pub(crate) fn look(
+    schedule: &Schedule,
+    peaks: &[Peak],
+    since: Timestamp,
+    now: Timestamp,
+) -> Result<Look, String> {
     let zone = TimeZone::get(&schedule.time_zone).map_err(|e| e.to_string())?;
-    let here = now.to_zoned(zone);
+    let cron = |text: &str| Cron::from_str(text).map_err(|e| e.to_string());
+    let general = cron(&schedule.cron)?;
+    let of_peaks: Vec<(&Peak, Cron)> = peaks
+        .iter()
+        .filter_map(|peak| Some((peak, peak.schedule.as_deref()?)))
+        .map(|(peak, text)| Ok((peak, cron(text)?)))
+        .collect::<Result<_, String>>()?;
+    // Peaks that leave the schedule as it is need not be looked at.
+    let peaks = if of_peaks.is_empty() { &[] } else { peaks };
+    let of = |segment: &Segment<'_>| {
+        let own = of_peaks
+            .iter()
+            .find(|(peak, _)| segment.peak == Some(*peak));
+        own.map_or(&general, |(_, cron)| cron)
+    };
     // A date that never comes, such as 30 February, has neither.
-    let next = cron.find_next_occurrence(&here, false).ok();
-    let last = cron.find_previous_occurrence(&here, true).ok();
-    let due = last.map(|at| at.timestamp()).filter(|at| *at > since);
+    let find = |cron: &Cron, at: Timestamp, inclusive: bool, forward: bool| {
+        let here = at.to_zoned(zone.clone());
+        let found = if forward {
+            cron.find_next_occurrence(&here, inclusive)
+        } else {
+            cron.find_previous_occurrence(&here, inclusive)
+        };
+        found.ok().map(|at| at.timestamp())
+    };
+
+    let past = peaks::segments(peaks, since.clamp(now - YEAR, now), now + SECOND);
+    let due = past.iter().enumerate().rev().find_map(|(n, segment)| {
+        // What was due before the first segment is found in it: it has no peak before it.
+        let due = find(
+            of(segment),
+            segment.until.min(now),
+            segment.until > now,
+            false,
+        )?;
+        (n == 0 || due >= segment.from).then_some(due)
+    });
+    let due = due.filter(|at| *at > since);
     let deadline = schedule.starting_deadline_seconds;
     let too_late = due
         .zip(deadline)
         .is_some_and(|(due, deadline)| now.as_second().saturating_sub(due.as_second()) > deadline);
+
+    let future = peaks::segments(peaks, now, now + YEAR);
+    let next = future.iter().enumerate().find_map(|(n, segment)| {
+        let next = find(of(segment), segment.from, n > 0, true)?;
+        (n + 1 == future.len() || next < segment.until).then_some(next)
+    });
     Ok(Look {
         due,
         too_late,
-        next: next.map(|at| at.timestamp()),
+        next,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use musubi_api::pipeline::{ConcurrencyPolicy, Schedule};
+    use musubi_api::{
+        peaks::Peak,
+        pipeline::{ConcurrencyPolicy, Schedule},
+    };
 
     use super::{Look, look};
 
@@ -65,7 +118,48 @@ mod tests {
     }
 
     fn seen(schedule: &Schedule, since: &str, now: &str) -> Look {
-        look(schedule, at(since), at(now)).unwrap_or_else(|e| panic!("{e}"))
+        look(schedule, &[], at(since), at(now)).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Every four hours on two days of a sale.
+    fn sale() -> Vec<Peak> {
+        let sale = serde_json::json!([{
+            "name": "sale", "schedule": "0 */4 * * *",
+            "when": { "dates": [{ "from": "2026-11-27", "to": "2026-11-28" }] },
+        }]);
+        serde_json::from_value(sale).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn in_a_peak_its_schedule_counts() {
+        let night = schedule("30 4 * * *", "Asia/Tokyo");
+        let seen = |since: &str, now: &str| {
+            look(&night, &sale(), at(since), at(now)).unwrap_or_else(|e| panic!("{e}"))
+        };
+        // The evening before: the first run of the peak is at its first midnight.
+        let before = seen("2026-11-25T19:30:00Z", "2026-11-26T10:00:00Z");
+        assert_eq!(
+            (before.due, before.next),
+            (None, Some(at("2026-11-26T15:00:00Z")))
+        );
+        let first = seen("2026-11-25T19:30:00Z", "2026-11-26T15:00:00Z");
+        assert_eq!(first.due, Some(at("2026-11-26T15:00:00Z")));
+        assert_eq!(first.next, Some(at("2026-11-26T19:00:00Z")));
+        // 04:30 of the first day is not due: the peak has another schedule.
+        let morning = seen("2026-11-26T19:00:00Z", "2026-11-26T20:00:00Z");
+        assert_eq!(
+            (morning.due, morning.next),
+            (None, Some(at("2026-11-26T23:00:00Z")))
+        );
+        // The last evening: the next run is that of every night.
+        let last = seen("2026-11-28T11:00:00Z", "2026-11-28T14:00:00Z");
+        assert_eq!(
+            (last.due, last.next),
+            (None, Some(at("2026-11-28T19:30:00Z")))
+        );
+        // After a downtime over its end: the last that was due in it.
+        let late = seen("2026-11-26T19:00:00Z", "2026-11-28T16:00:00Z");
+        assert_eq!(late.due, Some(at("2026-11-28T11:00:00Z")));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What keeps a pod from its work, as a sentence with the way out.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 use musubi_api::shards::Shards;
 
-use crate::{build::job::CONTAINER, outcome::shard};
+use crate::{
+    build::job::{CONTAINER, QUEUE},
+    outcome::shard,
+};
 
 /// Seconds for which something is wrong before it is told: much of it passes by itself.
 const GRACE: i64 = 10;
@@ -50,6 +53,37 @@ pub(crate) fn of(pod: &Pod, stage: &str, all: &Shards, pipeline: &str, now: Time
     } else {
         Finding::Trouble(trouble)
     }
+}
+
+/// Looks at a Job of a stage that has no pods: it may be suspended, and wait for Kueue.
+pub(crate) fn suspended(job: &Job, stage: &str, now: Timestamp) -> Finding {
+    if job.spec.as_ref().and_then(|s| s.suspend) != Some(true) {
+        return Finding::Fine;
+    }
+    let conditions = job.status.iter().flat_map(|s| &s.conditions).flatten();
+    let mut since = conditions.filter(|c| c.type_ == "Suspended" && c.status == "True");
+    let since = since.find_map(|c| c.last_transition_time.clone());
+    let since = since.or_else(|| job.creation_timestamp());
+    let age = since.map_or(GRACE, |since| now.as_second() - since.0.as_second());
+    if age < GRACE {
+        return Finding::Young(GRACE - age);
+    }
+    let name = job.name_any();
+    let (reason, message) = match job.labels().get(QUEUE) {
+        Some(queue) => (
+            "NotAdmitted",
+            format!(
+                "stage {stage} waits for Kueue: Job {name} is suspended until LocalQueue {queue} admits it. If that                  lasts, `kubectl describe workloads` says what it waits for; if there is no workload for it, Kueue is                  not installed, or has no LocalQueue {queue} in this namespace"
+            ),
+        ),
+        None => (
+            "JobSuspended",
+            format!(
+                "somebody suspended Job {name} of stage {stage}: kubectl patch job {name} --type=merge                  -p '{{\"spec\":{{\"suspend\":false}}}}' lets it go on"
+            ),
+        ),
+    };
+    Finding::Trouble(Trouble { reason, message })
 }
 
 /// Whether a pod has waited long enough for its volumes: the ConfigMap of its run, for one.
@@ -156,11 +190,11 @@ fn found(
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::Pod;
+    use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
     use musubi_api::shards::Shards;
     use serde_json::{Value, json};
 
-    use super::{Finding, of};
+    use super::{Finding, of, suspended};
 
     fn look(pod: Value, seconds: i64) -> String {
         let pod: Pod = serde_json::from_value(pod).unwrap_or_else(|e| panic!("{e}"));
@@ -227,6 +261,48 @@ mod tests {
             look(nowhere, 11),
             "Unschedulable: shard 0 of stage clean finds no node: 0/1 nodes are available: 1 Insufficient memory. \
              Ask for less (spec.pods of CustomerPipeline bento: memory, cpu, nodeSelector, tolerations), or add a node"
+        );
+    }
+
+    #[test]
+    fn a_job_that_kueue_does_not_admit_says_so() {
+        let job = |suspend: bool, labels: Value| -> Job {
+            let job = json!({
+                "metadata": { "name": "j", "labels": labels, "creationTimestamp": "2026-11-24T00:00:00Z" },
+                "spec": { "suspend": suspend, "template": {} },
+                "status": { "conditions": [{
+                    "type": "Suspended", "status": "True", "lastTransitionTime": "2026-11-25T00:00:00Z",
+                }] },
+            });
+            serde_json::from_value(job).unwrap_or_else(|e| panic!("{e}"))
+        };
+        let found = |job: &Job, seconds: i64| {
+            let now = "2026-11-25T00:00:00Z"
+                .parse::<jiff::Timestamp>()
+                .unwrap_or_default();
+            suspended(job, "clean", now + jiff::SignedDuration::from_secs(seconds))
+        };
+        let queue = json!({ "kueue.x-k8s.io/queue-name": "batch" });
+        assert_eq!(found(&job(false, queue.clone()), 60), Finding::Fine);
+        assert_eq!(found(&job(true, queue.clone()), 4), Finding::Young(6));
+        let Finding::Trouble(trouble) = found(&job(true, queue), 10) else {
+            panic!("nothing is wrong");
+        };
+        assert_eq!(trouble.reason, "NotAdmitted");
+        assert!(
+            trouble.message.contains("until LocalQueue batch admits it"),
+            "{}",
+            trouble.message
+        );
+        let Finding::Trouble(trouble) = found(&job(true, json!({})), 10) else {
+            panic!("nothing is wrong");
+        };
+        assert!(
+            trouble
+                .message
+                .contains(r#"-p '{"spec":{"suspend":false}}'"#),
+            "{}",
+            trouble.message
         );
     }
 

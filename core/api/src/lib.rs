@@ -16,6 +16,7 @@ pub mod entity;
 pub mod expr;
 pub mod load;
 pub mod node;
+pub mod peaks;
 pub mod pipeline;
 pub mod pods;
 pub mod policy;

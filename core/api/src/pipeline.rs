@@ -5,13 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    peaks::Peak,
     pods::PodSettings,
     source::S3Connector,
     status::{CustomerPipelineRunStatus, CustomerPipelineStatus},
 };
 
 /// A pipeline: which sources become customers by which policy, where the tables go, and when.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     crates(kube_core = "::kube_core"),
     group = "musubi.dev",
@@ -44,12 +45,23 @@ use crate::{
         priority = 1
     ),
     printcolumn(
+        name = "Peak",
+        type_ = "string",
+        json_path = ".status.activePeak.name",
+        priority = 1
+    ),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
     )
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    crates(kube_core = "::kube_core"),
+    validation = ("!has(self.peaks) || self.peaks.all(a, self.peaks.exists_one(b, b.name == a.name))", "two peaks have the same name: rename one"),
+    validation = ("!has(self.peaks) || has(self.schedule) || self.peaks.all(p, !has(p.schedule))", "a peak has a schedule and spec.schedule is missing: give it, since its time zone and policies count for the peak as well")
+)]
 pub struct CustomerPipelineSpec {
     /// Names of the sources.
     #[schemars(length(min = 1, max = 100))]
@@ -70,6 +82,10 @@ pub struct CustomerPipelineSpec {
     /// When it runs. Without it, on demand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Times at which it runs wider, in finer shards, or more often. A laptop does not look at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub peaks: Vec<Peak>,
     /// How wide stages run.
     #[serde(default)]
     pub sharding: Sharding,

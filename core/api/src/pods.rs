@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::{Affinity, TopologySpreadConstraint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,19 @@ pub struct PodSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
     pub tolerations: Vec<Toleration>,
+    /// Which nodes and which other pods the pods go to and keep away from, as in a Pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("externalDocs" = { "url": "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#affinity-and-anti-affinity" }))]
+    pub affinity: Option<Affinity>,
+    /// How pods are spread over nodes and zones, as in a Pod. Without a `labelSelector` the pods of one stage of one
+    /// run are meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("externalDocs" = { "url": "https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/" }))]
+    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
+    /// Kueue's LocalQueue for the Jobs. They are made suspended, and run once Kueue admits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"), length(max = 63))]
+    pub queue: Option<String>,
     /// PriorityClass of pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
@@ -85,6 +99,9 @@ impl Default for PodSettings {
             service_account: None,
             node_selector: BTreeMap::new(),
             tolerations: Vec::new(),
+            affinity: None,
+            topology_spread_constraints: Vec::new(),
+            queue: None,
             priority_class_name: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),

@@ -87,11 +87,18 @@ fn fields(out: &mut String, schema: &Json, path: &str) {
         };
         let about = field["description"].as_str().unwrap_or_default();
         let about = about.split_whitespace().collect::<Vec<_>>().join(" ");
-        let about = about.replace('|', "\\|");
+        let mut about = about.replace('|', "\\|");
+        let elsewhere = field["externalDocs"]["url"].as_str();
+        if let Some(url) = elsewhere {
+            about = format!("{about} [Its fields]({url})");
+        }
         line(
             out,
             &format!("| `{at}` | {} | {default} | {about} |", type_of(field)),
         );
+        if elsewhere.is_some() {
+            continue;
+        }
         fields(out, field, &at);
         fields(out, &field["items"], &format!("{at}[]"));
         if let Some(values) = field.get("additionalProperties") {

@@ -76,7 +76,7 @@ impl Kind {
         for version in &mut definition.spec.versions {
             let schema = version.schema.as_mut();
             if let Some(schema) = schema.and_then(|s| s.open_api_v3_schema.as_mut()) {
-                formats(schema);
+                tidy(schema);
             }
         }
         Some(definition)
@@ -96,26 +96,44 @@ impl Kind {
 }
 
 /// Names formats as the API server knows them: it has no unsigned numbers, and warns of each. Bounds keep them
-/// from being negative.
-fn formats(schema: &mut JSONSchemaProps) {
+/// from being negative. Fields of Kubernetes itself lose their descriptions: a definition has to stay small, and
+/// they are explained where `externalDocs` points to.
+fn tidy(schema: &mut JSONSchemaProps) {
     match schema.format.as_deref() {
         Some("uint8" | "uint16") => schema.format = Some("int32".into()),
         Some("uint32" | "uint64" | "uint") => schema.format = Some("int64".into()),
         _ => {}
     }
-    let below = schema.properties.iter_mut().flat_map(|p| p.values_mut());
-    below.for_each(formats);
+    let elsewhere = schema.external_docs.is_some();
+    for below in below(schema) {
+        if elsewhere {
+            undescribed(below);
+        }
+        tidy(below);
+    }
+}
+
+fn undescribed(schema: &mut JSONSchemaProps) {
+    schema.description = None;
+    below(schema).into_iter().for_each(undescribed);
+}
+
+/// The schemas within a schema.
+fn below(schema: &mut JSONSchemaProps) -> Vec<&mut JSONSchemaProps> {
+    let mut found: Vec<&mut JSONSchemaProps> = Vec::new();
+    found.extend(schema.properties.iter_mut().flat_map(|p| p.values_mut()));
     if let Some(JSONSchemaPropsOrBool::Schema(below)) = &mut schema.additional_properties {
-        formats(below);
+        found.push(below);
     }
     match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(below)) => formats(below),
-        Some(JSONSchemaPropsOrArray::Schemas(below)) => below.iter_mut().for_each(formats),
+        Some(JSONSchemaPropsOrArray::Schema(below)) => found.push(below),
+        Some(JSONSchemaPropsOrArray::Schemas(below)) => found.extend(below),
         None => {}
     }
     for several in [&mut schema.all_of, &mut schema.any_of, &mut schema.one_of] {
-        several.iter_mut().flatten().for_each(formats);
+        found.extend(several.iter_mut().flatten());
     }
+    found
 }
 
 /// What a document says.

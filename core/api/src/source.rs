@@ -88,10 +88,16 @@ impl SourceSpec {
     /// Seconds that the newest data may be old, where that is promised.
     #[must_use]
     pub fn freshness_seconds(&self) -> Option<f64> {
-        let span: jiff::Span = self.freshness.as_ref()?.parse().ok()?;
-        let days = jiff::SpanRelativeTo::days_are_24_hours();
-        span.total((jiff::Unit::Second, days)).ok()
+        seconds(self.freshness.as_ref()?).map(|seconds| seconds as f64)
     }
+}
+
+/// The seconds of a length of time such as `26h` or `3d`. A day has 24 hours.
+#[must_use]
+pub fn seconds(text: &str) -> Option<i64> {
+    let span: jiff::Span = text.parse().ok()?;
+    let days = jiff::SpanRelativeTo::days_are_24_hours();
+    Some(span.to_duration(days).ok()?.as_secs())
 }
 
 /// What a source's controller last saw.

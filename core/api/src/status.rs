@@ -45,6 +45,32 @@ pub struct CustomerPipelineStatus {
     /// Runs that are not at their end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active: Vec<String>,
+    /// The peak that counts now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_peak: Option<ActivePeak>,
+    /// The peak that counts next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_peak: Option<NextPeak>,
+}
+
+/// A peak that counts now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ActivePeak {
+    /// Its name.
+    pub name: String,
+    /// When it is over, or another one counts.
+    pub until: Time,
+}
+
+/// The peak that counts next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NextPeak {
+    /// Its name.
+    pub name: String,
+    /// When it begins.
+    pub from: Time,
 }
 
 /// A run that is to be made.

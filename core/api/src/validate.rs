@@ -2,6 +2,7 @@
 //! model, expressions, patterns, formats.
 
 mod audience;
+mod peaks;
 mod policy;
 mod source;
 mod text;
@@ -66,6 +67,7 @@ fn pipeline(catalog: &Catalog, from: &Document, spec: &CustomerPipelineSpec) -> 
             text::time_zone(&schedule.time_zone),
         );
     }
+    peaks::check(&spec.peaks, &mut say);
     for (i, own) in spec.pods.stages.iter().enumerate() {
         let stage = own.stage;
         let twice = spec.pods.stages[..i].iter().any(|o| o.stage == stage);

@@ -11,12 +11,13 @@ use k8s_openapi::{
         core::v1::{
             Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
             LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-            ResourceRequirements, SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
+            ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
+            TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{
         api::resource::Quantity,
-        apis::meta::v1::{ObjectMeta, OwnerReference},
+        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
     },
 };
 use musubi_api::{
@@ -33,6 +34,9 @@ pub(crate) const CONTAINER: &str = "worker";
 const SNAPSHOT: &str = "/etc/musubi";
 /// Where a stage says what it did.
 const REPORT: &str = "/dev/termination-log";
+
+/// Label of a Job: the LocalQueue in which it waits for Kueue to admit it.
+pub(crate) const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 /// What a container ends with that was killed, by lack of memory for one.
 pub(crate) const KILLED: i32 = 137;
@@ -59,6 +63,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) repeats: Option<&'a str>,
     /// Memory of a pod, when it is not what the pipeline says.
     pub(crate) memory: Option<&'a str>,
+    /// Pods that run side by side, at most.
+    pub(crate) parallelism: i32,
 }
 
 /// The Job. Made by POST under its name, never applied: that would bring back a Job that was deleted.
@@ -73,14 +79,16 @@ pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
         metadata: ObjectMeta {
             name: Some(attempt.name.into()),
             namespace: Some(attempt.run.namespace.clone()),
-            labels: Some(labels(attempt)),
+            labels: Some(labels(attempt).into_iter().chain(queue(pods)).collect()),
             owner_references: Some(vec![attempt.owner.clone()]),
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
+            // Kueue lets it go; nobody else touches this field.
+            suspend: pods.queue.is_some().then_some(true),
             completion_mode: Some("Indexed".into()),
             completions: Some(pods_of_all),
-            parallelism: Some(pods_of_all.min(pods.parallelism)),
+            parallelism: Some(pods_of_all.min(attempt.parallelism)),
             backoff_limit_per_index: Some(pods.retries),
             // A shard that was killed is repeated with more memory, and the others go on meanwhile. Whether
             // another failure ends them is said once there is one.
@@ -117,6 +125,10 @@ fn labels(attempt: &Attempt<'_>) -> BTreeMap<String, String> {
         (format!("{PREFIX}/run-uid"), attempt.owner.uid.clone()),
         (format!("{PREFIX}/stage"), attempt.stage.as_str().into()),
     ])
+}
+
+fn queue(pods: &PodSettings) -> Option<(String, String)> {
+    Some((QUEUE.to_owned(), pods.queue.clone()?))
 }
 
 /// Autoscalers leave a worker where it is, unless the pipeline says otherwise.
@@ -167,6 +179,10 @@ fn pod(attempt: &Attempt<'_>, pods: &PodSettings, share: Share<'_>) -> PodSpec {
         .map(|name| LocalObjectReference { name: name.clone() })
         .collect();
     let tolerations: Vec<_> = pods.tolerations.iter().map(toleration).collect();
+    let spread = pods.topology_spread_constraints.iter();
+    let spread: Vec<_> = spread
+        .map(|constraint| spread_of(attempt, constraint))
+        .collect();
     PodSpec {
         restart_policy: Some("Never".into()),
         automount_service_account_token: Some(false),
@@ -174,6 +190,8 @@ fn pod(attempt: &Attempt<'_>, pods: &PodSettings, share: Share<'_>) -> PodSpec {
         enable_service_links: Some(false),
         node_selector: some(pods.node_selector.clone()),
         tolerations: (!tolerations.is_empty()).then_some(tolerations),
+        affinity: pods.affinity.clone(),
+        topology_spread_constraints: (!spread.is_empty()).then_some(spread),
         priority_class_name: pods.priority_class_name.clone(),
         image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
         security_context: Some(PodSecurityContext {
@@ -267,6 +285,20 @@ fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
     }
 }
 
+/// A constraint that says no pods means those of its stage: without a selector it would mean none.
+fn spread_of(attempt: &Attempt<'_>, from: &TopologySpreadConstraint) -> TopologySpreadConstraint {
+    let ours = labels(attempt).into_iter();
+    let of_stage = ours.filter(|(key, _)| key.starts_with(PREFIX));
+    let stage = || LabelSelector {
+        match_labels: Some(of_stage.collect()),
+        match_expressions: None,
+    };
+    TopologySpreadConstraint {
+        label_selector: from.label_selector.clone().or_else(|| Some(stage())),
+        ..from.clone()
+    }
+}
+
 fn toleration(from: &musubi_api::pods::Toleration) -> Toleration {
     let operator = match from.operator {
         TolerationOperator::Equal => "Equal",
@@ -308,8 +340,67 @@ mod tests {
             shards,
             repeats: None,
             memory: None,
+            parallelism: run.spec.pods.parallelism,
         });
         serde_json::to_value(job).unwrap_or_default()
+    }
+
+    #[test]
+    fn warehouses_are_loaded_side_by_side_and_so_are_audiences_delivered() {
+        for stage in [Stage::Load, Stage::Activate] {
+            let job = made(&run(), stage, 3);
+            assert_eq!(job["spec"]["completions"], 3);
+            assert_eq!(job["spec"]["parallelism"], 3);
+        }
+    }
+
+    #[test]
+    fn a_job_for_kueue_is_suspended_and_names_its_queue() {
+        let mut run = run();
+        let alone = made(&run, Stage::Clean, 7);
+        assert_eq!(alone["spec"]["suspend"], Value::Null);
+        run.spec.pods.queue = Some("batch".into());
+        let queued = made(&run, Stage::Clean, 7);
+        assert_eq!(queued["spec"]["suspend"], true);
+        assert_eq!(
+            queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"],
+            "batch"
+        );
+        assert_eq!(queued["spec"]["template"], alone["spec"]["template"]);
+    }
+
+    #[test]
+    fn pods_go_where_the_pipeline_wants_them() {
+        let mut run = run();
+        let zone = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchExpressions": [
+                { "key": "topology.kubernetes.io/zone", "operator": "In", "values": ["a", "b"] },
+            ] }],
+        } } });
+        run.spec.pods.affinity = serde_json::from_value(zone.clone()).ok();
+        let spread = |selector: Value| {
+            let mut spread = json!({
+                "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+            });
+            if !selector.is_null() {
+                spread["labelSelector"] = selector;
+            }
+            spread
+        };
+        let own = json!({ "matchLabels": { "team": "data" } });
+        let both = json!([spread(Value::Null), spread(own.clone())]);
+        run.spec.pods.topology_spread_constraints =
+            serde_json::from_value(both).unwrap_or_default();
+        let job = made(&run, Stage::Clean, 7);
+        let pod = &job["spec"]["template"]["spec"];
+        assert_eq!(pod["affinity"], zone);
+        let of_stage = json!({ "matchLabels": {
+            "musubi.dev/pipeline": "bento", "musubi.dev/run-uid": owner().uid, "musubi.dev/stage": "clean",
+        } });
+        assert_eq!(
+            pod["topologySpreadConstraints"],
+            json!([spread(of_stage), spread(own)])
+        );
     }
 
     #[test]
@@ -380,6 +471,7 @@ mod tests {
             shards: 40,
             repeats: Some("3,7-9"),
             memory: Some("4Gi"),
+            parallelism: 20,
         });
         let job = serde_json::to_value(job).unwrap_or_default();
         assert_eq!(job["spec"]["completions"], 4);

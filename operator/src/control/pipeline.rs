@@ -23,7 +23,7 @@ use crate::{
     conditions::{self, Say},
     context::{Context, Error, stale},
     objects::sentence,
-    schedule,
+    peaks, schedule,
 };
 
 /// What asks for a run now; its value is remembered, so that each value makes one run.
@@ -79,19 +79,20 @@ impl Work {
     async fn go(&mut self) -> Result<Action, Error> {
         let usable = self.judge();
         self.look_at_runs();
+        let change = self.look_at_peaks().await?;
         if self.pause() {
             self.write().await?;
-            return Ok(Action::requeue(SAFETY));
+            return Ok(Action::requeue(change));
         }
         self.make_pending().await?;
         self.on_demand().await?;
-        let mut wait = SAFETY;
+        let mut wait = change;
         self.status.next_schedule_time = None;
         if let Some(schedule) = self.pipeline.spec.schedule.clone()
             && usable
             && !self.pipeline.spec.suspend
         {
-            wait = self.by_schedule(&schedule).await?;
+            wait = self.by_schedule(&schedule).await?.min(change);
         }
         self.write().await?;
         self.forget().await?;
@@ -212,6 +213,40 @@ impl Work {
         }
     }
 
+    /// Says which peak counts, and which one will. Gives the time until that changes.
+    async fn look_at_peaks(&mut self) -> Result<Duration, Error> {
+        let now = Timestamp::now();
+        let (active, next) = peaks::outlook(&self.pipeline.spec.peaks, now);
+        let changes = [
+            active.as_ref().map(|peak| peak.until.0),
+            next.as_ref().map(|peak| peak.from.0),
+        ];
+        let before = self.status.active_peak.take().map(|peak| peak.name);
+        let after = active.as_ref().map(|peak| peak.name.clone());
+        let entered = active
+            .as_ref()
+            .map(|peak| format!("peak {} counts until {}", peak.name, peak.until.0));
+        (self.status.active_peak, self.status.next_peak) = (active, next);
+        if before != after {
+            // Who dies now has said nothing; who wrote it says it once.
+            self.write().await?;
+            if let Some(before) = before {
+                let note = format!("peak {before} is over");
+                self.tell(EventType::Normal, "PeakLeft", &note).await;
+            }
+            if let Some(note) = entered {
+                self.tell(EventType::Normal, "PeakEntered", &note).await;
+            }
+        }
+        let first = changes.into_iter().flatten().min();
+        let wait = first.map_or(SAFETY, |at| {
+            // A moment later it is over for sure.
+            let until = at.duration_since(now) + jiff::SignedDuration::from_millis(50);
+            Duration::try_from(until).unwrap_or_default()
+        });
+        Ok(wait.min(SAFETY))
+    }
+
     /// Makes the run that the status speaks of.
     async fn make_pending(&mut self) -> Result<(), Error> {
         let Some(pending) = self.status.pending.clone() else {
@@ -264,7 +299,7 @@ impl Work {
         let made = self.pipeline.creation_timestamp().map(|t| t.0);
         let since = since.or(made).unwrap_or(now);
         // What is wrong with it stands in `Ready`.
-        let Ok(look) = schedule::look(schedule, since, now) else {
+        let Ok(look) = schedule::look(schedule, &self.pipeline.spec.peaks, since, now) else {
             return Ok(SAFETY);
         };
         if let Some(due) = look.due {

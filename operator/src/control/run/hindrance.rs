@@ -59,6 +59,14 @@ impl Work {
         if !pods.is_empty() {
             return Ok((None, wait));
         }
+        match trouble::suspended(job, &stage, now) {
+            Finding::Fine => {}
+            Finding::Young(seconds) => {
+                let more = Duration::from_secs(seconds.unsigned_abs());
+                return Ok((None, wait.min(more)));
+            }
+            Finding::Trouble(trouble) => return Ok((Some(trouble), wait)),
+        }
         // A Job without pods is as young as this look, or may have none.
         let made = job
             .creation_timestamp()

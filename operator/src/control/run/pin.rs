@@ -11,11 +11,12 @@ use musubi_api::{
     status::Snapshot,
 };
 
-use super::{Work, now};
+use super::Work;
 use crate::{
     build::{MANAGER, credentials, names, snapshot},
     context::{Error, lock, stale},
     objects::sentence,
+    peaks,
 };
 
 /// How the snapshot of a run stands.
@@ -118,7 +119,8 @@ impl Work {
         held: Option<&Arc<Run>>,
     ) -> Result<Option<String>, Error> {
         let as_of = self.status.snapshot.as_ref().map(|s| s.as_of.0);
-        let anew = || self.resolve(as_of.unwrap_or_default()).ok();
+        let begun = self.status.start_time.as_ref().map(|t| t.0);
+        let anew = || self.resolve(as_of?, begun?).ok();
         let run = held.map(|run| (**run).clone()).or_else(anew);
         let pinned = run.and_then(|run| snapshot::pin(&run).ok());
         let Some(pinned) = pinned.filter(|pinned| pinned.sha256 == sha256) else {
@@ -157,7 +159,10 @@ impl Work {
             Ok(as_of) => as_of,
             Err(message) => return self.give_up("Invalid", &message).await,
         };
-        let run = match self.resolve(as_of) {
+        // What is written has no fractions.
+        let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let begins = self.status.start_time.as_ref().map_or(now, |t| t.0);
+        let run = match self.resolve(as_of, begins) {
             Ok(run) => run,
             Err((reason, message)) => {
                 self.stalled(reason, &message).await?;
@@ -172,7 +177,7 @@ impl Work {
         if begun.is_none() {
             self.unstalled();
             self.status.phase = Some("Pending".into());
-            self.status.start_time = Some(now());
+            self.status.start_time = Some(Time(begins));
             self.status.snapshot = Some(Snapshot {
                 config_map: name.clone(),
                 sha256: None,
@@ -284,8 +289,9 @@ impl Work {
         }
     }
 
-    /// The pipeline as it is now, with all that it refers to; or why it cannot be run.
-    fn resolve(&self, as_of: Timestamp) -> Result<Run, (&'static str, String)> {
+    /// The pipeline as it is now, with all that it refers to and what is different in a peak; or why it cannot be
+    /// run.
+    fn resolve(&self, as_of: Timestamp, begins: Timestamp) -> Result<Run, (&'static str, String)> {
         let name = &self.run.spec.pipeline;
         let namespace = self.run.namespace().unwrap_or_default();
         let pipelines = &self.context.objects.pipelines;
@@ -308,6 +314,7 @@ impl Work {
             .resolve_run(Some(name), &self.uid(), as_of)
             .map_err(|problems| first(problems.as_slice()))?;
         run.allow.clone_from(&self.run.spec.allow);
+        peaks::apply(&mut run.spec, begins);
         let all = Stage::ALL;
         let keys = all
             .iter()

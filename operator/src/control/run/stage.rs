@@ -5,23 +5,25 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     ResourceExt as _,
-    api::PostParams,
+    api::{Patch, PatchParams, PostParams},
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use musubi_api::{
     run::{Run, Stage},
     status::{StageState, StageStatus},
 };
+use serde_json::json;
 
-use super::{Next, Work, ended::note_shards, now, pin::Stands};
+use super::{Next, SAFETY, Work, ended::note_shards, now, pin::Stands};
 use crate::{
     build::{MANAGER, job, names},
     context::{Error, lock},
     outcome::{self, Outcome},
-    repeat,
+    peaks, repeat,
 };
 
 /// Progress is written no more often than this.
@@ -118,6 +120,8 @@ impl Work {
             shards: stage.shards,
             repeats: stage.repeats.as_deref(),
             memory: stage.memory.as_deref(),
+            parallelism: peaks::parallelism(&pinned.spec, Timestamp::now())
+                .unwrap_or(pinned.spec.pods.parallelism),
         });
         let params = PostParams {
             field_manager: Some(MANAGER.into()),
@@ -181,7 +185,9 @@ impl Work {
         if self.fail_fast(pinned, job).await? {
             return Ok(Next::Wait(Action::await_change()));
         }
+        let wide = self.widen(pinned, job).await?;
         let (trouble, wait) = self.trouble(pinned, job).await?;
+        let wait = wait.min(wide);
         let full = trouble.as_ref().filter(|t| t.reason == "ScratchFull");
         let full = full.filter(|_| self.scratch_is_full_again(job));
         let Some(last) = self.status.stages.last_mut() else {
@@ -219,6 +225,28 @@ impl Work {
             self.write().await?;
         }
         Ok(Next::Wait(Action::requeue(wait)))
+    }
+
+    /// In a peak more pods work side by side, also for a Job that has begun. Gives the time until the next peak.
+    async fn widen(&self, pinned: &Arc<Run>, job: &Job) -> Result<Duration, Error> {
+        let now = Timestamp::now();
+        let (_, next) = peaks::outlook(&pinned.spec.peaks, now);
+        let until = next.map_or(SAFETY, |next| {
+            Duration::try_from(next.from.0.duration_since(now)).unwrap_or_default()
+        });
+        let Some((narrow, wide)) = peaks::wider(&pinned.spec, job, now) else {
+            return Ok(until);
+        };
+        let (name, params) = (job.name_any(), PatchParams::default());
+        let patch = json!({ "spec": { "parallelism": wide } });
+        match self.jobs.patch(&name, &params, &Patch::Merge(&patch)).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => drop(other?),
+        }
+        let note =
+            format!("a peak has begun: Job {name} runs {wide} pods at a time instead of {narrow}");
+        self.tell("StageWidened", &note).await;
+        Ok(until)
     }
 
     fn job_name(&self, stage: Stage, attempt: i32) -> String {
