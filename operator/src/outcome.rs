@@ -13,7 +13,7 @@ use musubi_api::{
     status::StageStatus,
 };
 
-use crate::{build::job::CONTAINER, repeat};
+use crate::{build::pod::CONTAINER, repeat};
 
 /// Characters of a pod's last words that are passed on.
 const WORDS: usize = 600;

@@ -24,6 +24,9 @@ use crate::{
     objects::{self, Objects, Scope, Watched},
 };
 
+/// How long the last words may take: a pod has half a minute.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
 /// How it works.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -100,7 +103,10 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             futures::future::pending().boxed()
         };
         tokio::select! {
-            () = &mut told => break,
+            () = &mut told => {
+                last_words(&client, &args).await;
+                break;
+            }
             changed = leads.changed() => changed.context("the lease is lost for good")?,
             () = work => {}
         }
@@ -112,6 +118,20 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let released = tokio::time::timeout(Duration::from_secs(5), keeping).await;
     tracing::info!(released = released.is_ok(), "stopped");
     Ok(())
+}
+
+/// What is done before the end: a namespace that goes with its operator is not held up by it.
+async fn last_words(client: &Client, args: &Args) {
+    let scope = Scope {
+        client: client.clone(),
+        namespace: args.namespace.clone(),
+    };
+    let done = control::pipeline::let_go_with_namespaces(&scope);
+    match tokio::time::timeout(LAST_WORDS, done).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "at the end"),
+        Err(_) => tracing::warn!("at the end: the API server did not answer in time"),
+    }
 }
 
 /// What a leader does. It can be dropped at any point: intent is written before anything is done.

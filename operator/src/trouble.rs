@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use musubi_api::shards::Shards;
 
 use crate::{
-    build::job::{CONTAINER, QUEUE},
+    build::{job::QUEUE, pod::CONTAINER},
     outcome::shard,
 };
 

@@ -1,4 +1,4 @@
-//! `musubi rollback`, `musubi lake log` and `musubi lake gc`.
+//! `musubi rollback`, `musubi lake log`, `musubi lake gc` and `musubi lake destroy`.
 
 #[path = "support/shop.rs"]
 mod shop;
@@ -356,4 +356,59 @@ async fn gc_between_any_two_stages_of_a_run_takes_nothing_from_it() {
         (seen.tables, seen.warehouse),
         (expected.tables, expected.warehouse)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_is_destroyed_by_its_owner_alone_and_only_when_it_is_meant() {
+    let world = lake(1).await;
+    let place = world.path("lake");
+    let place = place.to_str().expect("a path");
+    let destroy = |more: &[&str]| {
+        let args = [&["lake", "destroy", "--lake", place], more].concat();
+        let (code, said, error) = musubi(&world, &args);
+        (code, said + &error)
+    };
+    let store = world.store();
+    let before = paths(&store).await;
+    let (code, said) = destroy(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("The lake of pipeline default/bento"),
+        "{said}"
+    );
+    assert!(
+        said.contains("curated") && said.contains("add --yes to do it, for good"),
+        "{said}"
+    );
+    let (code, said) = destroy(&["--owner", "retail/bento", "--yes"]);
+    assert_eq!(code, Some(43), "{said}");
+    assert!(
+        said.contains(
+            "belongs to pipeline default/bento, not to retail/bento: nothing was deleted"
+        ),
+        "{said}"
+    );
+    assert_eq!(paths(&store).await, before);
+
+    // Who died in the middle can do it again: the owner goes last.
+    for path in before.iter().filter(|path| *path != "owner.json").take(20) {
+        store.delete(path).await.expect("delete");
+    }
+    let (code, said) = destroy(&["--owner", PIPELINE, "--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!world.path("lake").exists(), "the folder is gone as well");
+    std::fs::create_dir(world.path("lake")).expect("a folder");
+    let (code, said) = destroy(&["--owner", PIPELINE, "--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("There is nothing at"), "{said}");
+
+    // Something else that lies there is not ours to delete.
+    world.write("lake/notes.txt", b"mine");
+    let (code, said) = destroy(&["--owner", PIPELINE, "--yes"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("is no lake of musubi's: it has no owner.json"),
+        "{said}"
+    );
+    assert!(world.path("lake/notes.txt").exists());
 }

@@ -81,6 +81,51 @@ fn every_shard_of_every_stage_ends_with_0_and_a_small_report_and_so_does_its_ret
     );
 }
 
+/// The report of a plan that may go on.
+fn go_on(world: &World) -> serde_json::Value {
+    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
+        .args(["stage", "plan", "--go-on-when-small", "--run"])
+        .arg(world.path("run.yaml"))
+        .arg("--report")
+        .arg(world.path("report.json"))
+        .output()
+        .expect("start musubi");
+    let error = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(0), "{error}");
+    report(world)
+}
+
+#[test]
+fn a_small_run_goes_on_through_all_stages_and_a_large_one_does_not() {
+    let small = world(|text| text);
+    for _ in 0..2 {
+        let report = go_on(&small);
+        let stages = report["stages"].as_array().expect("stages");
+        let names: Vec<&str> = stages.iter().filter_map(|s| s["stage"].as_str()).collect();
+        let others: Vec<&str> = Stage::ALL[1..].iter().map(|s| s.as_str()).collect();
+        assert_eq!(names, others);
+        assert_eq!(stages[7]["counts"]["version"], 1, "{report}");
+        assert_eq!(stages[0]["shards"], 2);
+        // The files are of 1 November in Tokyo; what is said of them names a source and a second.
+        let end = "2026-11-01T15:00:00Z"
+            .parse::<jiff::Timestamp>()
+            .expect("an instant");
+        assert_eq!(report["bookmarks"]["loyalty"], end.as_second(), "{report}");
+    }
+    let (code, error) = stage(&small, "publish", 0);
+    assert_eq!(code, Some(0), "{error}");
+    assert_eq!(report(&small)["reused"], true);
+    assert!(report(&small)["bookmarks"]["shop"].is_i64());
+
+    let large = world(|text| text.replacen("splitMebibytes: 64", "splitMebibytes: 1", 1));
+    let text = fs::read_to_string(large.path("run.yaml")).expect("the run");
+    assert!(text.contains("splitMebibytes: 1\n"), "{text}");
+    large.write("data/shop/orders_20261102.jsonl", &[b'\n'; 1 << 20]);
+    let report = go_on(&large);
+    assert_eq!(report["shards"]["plan"], 1);
+    assert!(report.get("stages").is_none(), "{report}");
+}
+
 #[test]
 fn what_may_succeed_later_is_tried_again_and_what_never_can_is_not() {
     let fresh = world(|text| text);

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     peaks::Peak,
-    pods::PodSettings,
+    pods::{PodSettings, Share},
+    run::Stage,
     source::S3Connector,
     status::{CustomerPipelineRunStatus, CustomerPipelineStatus},
 };
@@ -60,7 +61,8 @@ use crate::{
 #[x_kube(
     crates(kube_core = "::kube_core"),
     validation = ("!has(self.peaks) || self.peaks.all(a, self.peaks.exists_one(b, b.name == a.name))", "two peaks have the same name: rename one"),
-    validation = ("!has(self.peaks) || has(self.schedule) || self.peaks.all(p, !has(p.schedule))", "a peak has a schedule and spec.schedule is missing: give it, since its time zone and policies count for the peak as well")
+    validation = ("!has(self.peaks) || has(self.schedule) || self.peaks.all(p, !has(p.schedule))", "a peak has a schedule and spec.schedule is missing: give it, since its time zone and policies count for the peak as well"),
+    validation = ("!has(self.deletionPolicy) || self.deletionPolicy != 'Delete' || has(self.lake.s3)", "deletionPolicy Delete is for a lake in s3: a folder is deleted with `musubi lake destroy`")
 )]
 pub struct CustomerPipelineSpec {
     /// Names of the sources.
@@ -104,6 +106,25 @@ pub struct CustomerPipelineSpec {
     /// Whether the schedule rests.
     #[serde(default)]
     pub suspend: bool,
+    /// What becomes of the lake when the pipeline is deleted. A namespace that is deleted as a whole keeps it.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_default")]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// What becomes of the lake when its pipeline is deleted. On a laptop `musubi lake destroy` does it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// It stays as it is.
+    #[default]
+    Retain,
+    /// Everything below its prefix is deleted, for good, before the pipeline goes.
+    Delete,
+}
+
+impl DeletionPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::Retain
+    }
 }
 
 /// Where a lake is. Exactly one field is set.
@@ -161,6 +182,11 @@ pub enum ConcurrencyPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sharding {
+    /// Whether a small run goes on through all stages in the plan's own pod. A run is small when what is new fits
+    /// one split (`splitMebibytes`), the lake holds 512 MiB of source bytes at most, and no table is read for the
+    /// first time.
+    #[serde(default, skip_serializing_if = "ShardingMode::is_default")]
+    pub mode: ShardingMode,
     /// Source bytes for one ingest or clean shard, in MiB.
     #[serde(default = "default_split")]
     #[schemars(range(min = 1, max = 4096))]
@@ -171,9 +197,40 @@ pub struct Sharding {
     pub shards: Option<u32>,
 }
 
+/// Where the stages of a small run are done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ShardingMode {
+    /// Each stage in a Job of its own, whatever there is to do.
+    #[default]
+    Jobs,
+    /// In the plan's pod when the run is small. It asks for what the largest of the stages asks for, and gets the
+    /// credentials of all of them.
+    Auto,
+}
+
+impl ShardingMode {
+    fn is_default(&self) -> bool {
+        *self == Self::Jobs
+    }
+}
+
+impl CustomerPipelineSpec {
+    /// What the pods of a stage get. The plan's pod that may go on through all stages gets what the largest asks
+    /// for.
+    #[must_use]
+    pub fn share(&self, stage: Stage) -> Share<'_> {
+        match (self.sharding.mode, stage) {
+            (ShardingMode::Auto, Stage::Plan) => self.pods.largest(),
+            _ => self.pods.share(stage),
+        }
+    }
+}
+
 impl Default for Sharding {
     fn default() -> Self {
         Self {
+            mode: ShardingMode::Jobs,
             split_mebibytes: default_split(),
             shards: None,
         }

@@ -182,6 +182,12 @@ pub enum TolerationOperator {
 /// The bytes of a quantity such as `1.5Gi`; none for what is not one.
 #[must_use]
 pub fn bytes(quantity: &str) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    amount(quantity).map(|amount| amount as u64)
+}
+
+/// A quantity such as `500m` or `1.5Gi` as a number; none for what is not one.
+fn amount(quantity: &str) -> Option<f64> {
     let end = quantity
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(quantity.len());
@@ -200,9 +206,7 @@ pub fn bytes(quantity: &str) -> Option<u64> {
         _ => return None,
     };
     let number: f64 = number.parse().ok()?;
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let bytes = (number * unit) as u64;
-    Some(bytes)
+    Some(number * unit)
 }
 
 /// What the pods of one stage get.
@@ -221,6 +225,26 @@ pub struct Share<'a> {
 }
 
 impl PodSettings {
+    /// What a pod gets that may do all stages: what the largest of them asks for.
+    pub(crate) fn largest(&self) -> Share<'_> {
+        let most = |a: &str, b: &str| amount(a) > amount(b);
+        let stages = Stage::ALL.into_iter().map(|stage| self.share(stage));
+        let largest = stages.reduce(|mut largest, share| {
+            if most(share.memory, largest.memory) {
+                (largest.memory, largest.max_memory) = (share.memory, share.max_memory);
+            }
+            if most(share.cpu, largest.cpu) {
+                largest.cpu = share.cpu;
+            }
+            if most(share.scratch, largest.scratch) {
+                largest.scratch = share.scratch;
+            }
+            largest.deadline_minutes = largest.deadline_minutes.max(share.deadline_minutes);
+            largest
+        });
+        largest.unwrap_or_else(|| self.share(Stage::Plan))
+    }
+
     /// What the pods of a stage get.
     #[must_use]
     pub fn share(&self, stage: Stage) -> Share<'_> {
@@ -242,5 +266,29 @@ impl PodSettings {
                 .and_then(|o| o.deadline_minutes)
                 .unwrap_or(self.deadline_minutes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PodSettings;
+
+    #[test]
+    fn a_pod_for_all_stages_gets_the_most_of_each() {
+        let settings: PodSettings = serde_json::from_value(serde_json::json!({
+            "memory": "2Gi", "cpu": "500m",
+            "stages": [
+                { "stage": "link", "memory": "3Gi", "maxMemory": "4Gi" },
+                { "stage": "curate", "cpu": "1", "scratch": "20Gi", "deadlineMinutes": 600 },
+                { "stage": "publish", "memory": "512Mi", "cpu": "100m" },
+            ],
+        }))
+        .unwrap_or_else(|e| panic!("{e}"));
+        let share = settings.largest();
+        assert_eq!((share.memory, share.max_memory), ("3Gi", Some("4Gi")));
+        assert_eq!(
+            (share.cpu, share.scratch, share.deadline_minutes),
+            ("1", "20Gi", 600)
+        );
     }
 }

@@ -140,6 +140,27 @@ pub struct StageReport {
     /// From plan alone: how many shards each stage has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shards: BTreeMap<Stage, u32>,
+    /// From publish: of which instant the newest data of each source is, in seconds since 1970; as many as fit.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bookmarks: BTreeMap<String, i64>,
+    /// From plan, when its pod went on through all other stages: what they did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageDone>,
+}
+
+/// A stage that the plan's pod went on through.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageDone {
+    /// Stage.
+    pub stage: Stage,
+    /// Shards.
+    pub shards: u32,
+    /// Sums of their counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub counts: BTreeMap<String, i64>,
+    /// Wall-clock time in milliseconds.
+    pub millis: u64,
 }
 
 /// What a shard that failed says.

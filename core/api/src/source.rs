@@ -47,6 +47,12 @@ pub use self::{
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
     ),
     printcolumn(
+        name = "Fresh",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Fresh\")].status"
+    ),
+    printcolumn(name = "Newest", type_ = "date", json_path = ".status.bookmark.newest"),
+    printcolumn(
         name = "Age",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
@@ -110,6 +116,20 @@ pub struct SourceStatus {
     /// Generation that the conditions speak of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// How far what was published has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookmark: Option<Bookmark>,
+}
+
+/// How far a source was read: an instant and who read it, never a value of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bookmark {
+    /// Of which instant the newest data is: the cursor of a table where that is a time, the end of the day in a file's
+    /// name, else when it arrived.
+    pub newest: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time,
+    /// The run that published it.
+    pub run: String,
 }
 
 fn default_time_zone() -> String {

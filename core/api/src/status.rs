@@ -112,6 +112,9 @@ pub struct CustomerPipelineRunStatus {
     /// Shards of stages, as plan fixed them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub shards: BTreeMap<String, i32>,
+    /// Of which instant the newest data of each source is, in what the run published.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bookmarks: BTreeMap<String, Time>,
     /// The last request for a retry that was dealt with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<String>,

@@ -262,6 +262,20 @@ impl ObjectStore for Folder {
     }
 }
 
+/// Removes folders in which nothing is, from the innermost on.
+pub(crate) fn prune(folder: &FilePath) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            prune(&entry.path())?;
+        }
+    }
+    match std::fs::remove_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => Err(e),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};

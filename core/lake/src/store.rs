@@ -443,6 +443,18 @@ impl Store {
         Ok(scraps.collect())
     }
 
+    /// Removes the folders of a place in which nothing is, and the place itself when nothing is left. A bucket has
+    /// none.
+    ///
+    /// # Errors
+    /// When a folder cannot be read.
+    pub fn prune(&self) -> Result<()> {
+        let Some(root) = &self.folder else {
+            return Ok(());
+        };
+        folder::prune(root).map_err(|e| Error::unavailable(&self.name, e))
+    }
+
     /// Deletes a scrap.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use musubi_api::{
     warehouse::WarehouseSpec,
 };
 
+use super::job;
+
 /// A key of a Secret.
 pub(crate) type Key = (String, String);
 
@@ -18,13 +20,14 @@ const S3: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 const DATABASE: [&str; 2] = ["username", "password"];
 
 /// The keys that a stage's pods get: those of the lake; of the sources where a stage reads them, of the
-/// warehouses where it writes them.
+/// warehouses where it writes them; all of them where it may go on through every stage.
 pub(crate) fn needed(run: &Run, stage: Stage) -> BTreeSet<Key> {
     let mut keys = s3(run.spec.lake.s3.as_ref());
+    let all = job::may_go_on(run, stage);
     if matches!(stage, Stage::Plan | Stage::Ingest) {
         keys.extend(run.sources.values().flat_map(of_source));
     }
-    if matches!(stage, Stage::Load | Stage::Activate) {
+    if all || matches!(stage, Stage::Load | Stage::Activate) {
         keys.extend(run.warehouses.values().flat_map(of_warehouse));
     }
     keys

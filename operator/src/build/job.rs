@@ -4,36 +4,25 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::{
-        batch::v1::{
-            Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
-            PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
-        },
+        batch::v1::{Job, JobSpec},
         core::v1::{
-            Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource,
-            LocalObjectReference, PodSecurityContext, PodSpec, PodTemplateSpec,
-            ResourceRequirements, SeccompProfile, SecurityContext, Toleration,
-            TopologySpreadConstraint, Volume, VolumeMount,
+            ConfigMapVolumeSource, Container, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
+            Volume,
         },
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
-    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
 };
 use musubi_api::{
-    pods::{PodSettings, Share, TolerationOperator},
+    pipeline::ShardingMode,
+    pods::{PodSettings, Share},
     run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, Run, Stage},
     shards::Shards,
 };
 
-use super::{MANAGER, PREFIX, RUN, credentials, snapshot};
+use super::{MANAGER, PREFIX, RUN, credentials, pod, snapshot};
 
-/// Name of the worker's container.
-pub(crate) const CONTAINER: &str = "worker";
 /// Where a pod finds its snapshot.
 const SNAPSHOT: &str = "/etc/musubi";
-/// Where a stage says what it did.
-const REPORT: &str = "/dev/termination-log";
 
 /// Label of a Job: the LocalQueue in which it waits for Kueue to admit it.
 pub(crate) const QUEUE: &str = "kueue.x-k8s.io/queue-name";
@@ -70,7 +59,7 @@ pub(crate) struct Attempt<'a> {
 /// The Job. Made by POST under its name, never applied: that would bring back a Job that was deleted.
 pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
     let pods = &attempt.run.spec.pods;
-    let mut share = pods.share(attempt.stage);
+    let mut share = attempt.run.spec.share(attempt.stage);
     share.memory = attempt.memory.unwrap_or(share.memory);
     let pods_of_all = attempt.repeats.map_or(attempt.shards, |list| {
         i32::try_from(Shards::said(Some(list)).len()).unwrap_or(attempt.shards)
@@ -94,18 +83,17 @@ pub(crate) fn job(attempt: &Attempt<'_>) -> Job {
             // another failure ends them is said once there is one.
             max_failed_indexes: None,
             active_deadline_seconds: Some(share.deadline_minutes * 60),
-            pod_failure_policy: Some(failure_policy()),
+            pod_failure_policy: Some(pod::failure_policy(&[
+                (EXIT_SHARD_FAILED, "FailIndex"),
+                (EXIT_RUN_FAILED, "FailJob"),
+                // With the same memory it would be killed again: the operator repeats it with more.
+                (KILLED, "FailIndex"),
+            ])),
             // The only value that goes with a failure policy: never two pods of one shard by design.
             pod_replacement_policy: Some("Failed".into()),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(
-                        pods.labels
-                            .clone()
-                            .into_iter()
-                            .chain(labels(attempt))
-                            .collect(),
-                    ),
+                    labels: Some(pod::labels(pods, labels(attempt))),
                     annotations: Some(annotations(attempt, pods)),
                     ..ObjectMeta::default()
                 }),
@@ -131,101 +119,32 @@ fn queue(pods: &PodSettings) -> Option<(String, String)> {
     Some((QUEUE.to_owned(), pods.queue.clone()?))
 }
 
-/// Autoscalers leave a worker where it is, unless the pipeline says otherwise.
 fn annotations(attempt: &Attempt<'_>, pods: &PodSettings) -> BTreeMap<String, String> {
-    let ours = [
-        ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
-        ("karpenter.sh/do-not-disrupt", "true"),
-    ];
-    let ours = ours.map(|(key, value)| (key.to_owned(), value.to_owned()));
     let run = [(RUN.to_owned(), attempt.owner.name.clone())];
-    let theirs = pods.annotations.clone();
-    ours.into_iter().chain(theirs).chain(run).collect()
+    pod::annotations(pods).into_iter().chain(run).collect()
 }
 
-/// The first rule that fits counts. What the platform did to a pod is no fault of its shard.
-fn failure_policy() -> PodFailurePolicy {
-    let exit = |code: i32, action: &str| PodFailurePolicyRule {
-        action: action.into(),
-        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
-            container_name: Some(CONTAINER.into()),
-            operator: "In".into(),
-            values: vec![code],
-        }),
-        on_pod_conditions: None,
-    };
-    let disruption = PodFailurePolicyRule {
-        action: "Ignore".into(),
-        on_exit_codes: None,
-        on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
-            status: "True".into(),
-            type_: "DisruptionTarget".into(),
-        }]),
-    };
-    PodFailurePolicy {
-        rules: vec![
-            disruption,
-            exit(EXIT_SHARD_FAILED, "FailIndex"),
-            exit(EXIT_RUN_FAILED, "FailJob"),
-            // With the same memory it would be killed again: the operator repeats it with more.
-            exit(KILLED, "FailIndex"),
-        ],
-    }
-}
-
+/// What the pod of a stage mounts: what the run is pinned to, and scratch.
 fn pod(attempt: &Attempt<'_>, pods: &PodSettings, share: Share<'_>) -> PodSpec {
-    let secrets = pods.image_pull_secrets.iter();
-    let secrets: Vec<_> = secrets
-        .map(|name| LocalObjectReference { name: name.clone() })
-        .collect();
-    let tolerations: Vec<_> = pods.tolerations.iter().map(toleration).collect();
+    let run = Volume {
+        name: "run".into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: attempt.config_map.into(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    };
     let spread = pods.topology_spread_constraints.iter();
     let spread: Vec<_> = spread
         .map(|constraint| spread_of(attempt, constraint))
         .collect();
     PodSpec {
-        restart_policy: Some("Never".into()),
-        automount_service_account_token: Some(false),
-        service_account_name: pods.service_account.clone(),
-        enable_service_links: Some(false),
-        node_selector: some(pods.node_selector.clone()),
-        tolerations: (!tolerations.is_empty()).then_some(tolerations),
-        affinity: pods.affinity.clone(),
         topology_spread_constraints: (!spread.is_empty()).then_some(spread),
-        priority_class_name: pods.priority_class_name.clone(),
-        image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".into(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
-        }),
-        containers: vec![container(attempt, share)],
-        volumes: Some(vec![
-            Volume {
-                name: "run".into(),
-                config_map: Some(ConfigMapVolumeSource {
-                    name: attempt.config_map.into(),
-                    ..ConfigMapVolumeSource::default()
-                }),
-                ..Volume::default()
-            },
-            Volume {
-                name: "scratch".into(),
-                empty_dir: Some(EmptyDirVolumeSource {
-                    size_limit: Some(Quantity(share.scratch.into())),
-                    medium: None,
-                }),
-                ..Volume::default()
-            },
-        ]),
-        ..PodSpec::default()
+        ..pod::spec(pods, share, worker(attempt, share), Some((run, SNAPSHOT)))
     }
 }
 
-fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
+fn worker(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
     let run = format!("{SNAPSHOT}/{}", snapshot::FILE);
     let mut args = vec![
         "stage",
@@ -237,52 +156,21 @@ fn container(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
         "--shard",
         "$(JOB_COMPLETION_INDEX)",
         "--report",
-        REPORT,
+        pod::REPORT,
     ];
     if let Some(list) = attempt.repeats {
         args.extend(["--repeats", list]);
     }
-    let quantity = |text: &str| Quantity(text.to_owned());
-    let requests = [("cpu", share.cpu), ("memory", share.memory)];
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.into(),
-        mount_path: path.into(),
-        read_only: Some(read_only),
-        ..VolumeMount::default()
-    };
-    Container {
-        name: CONTAINER.into(),
-        image: Some(attempt.image.into()),
-        image_pull_policy: Some("IfNotPresent".into()),
-        command: Some(vec!["musubi".into()]),
-        args: Some(args.into_iter().map(String::from).collect()),
-        env: Some(credentials::environment(&credentials::needed(
-            attempt.run,
-            attempt.stage,
-        ))),
-        resources: Some(ResourceRequirements {
-            requests: Some(requests.map(|(k, v)| (k.to_owned(), quantity(v))).into()),
-            limits: Some([("memory".to_owned(), quantity(share.memory))].into()),
-            claims: None,
-        }),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                add: None,
-                drop: Some(vec!["ALL".into()]),
-            }),
-            ..SecurityContext::default()
-        }),
-        termination_message_path: Some(REPORT.into()),
-        // A worker that could not write its report left its last words on standard error.
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(vec![
-            mount("run", SNAPSHOT, true),
-            mount("scratch", "/tmp", false),
-        ]),
-        ..Container::default()
+    if may_go_on(attempt.run, attempt.stage) {
+        args.push("--go-on-when-small");
     }
+    let keys = credentials::needed(attempt.run, attempt.stage);
+    pod::container(attempt.image, &args, credentials::environment(&keys), share)
+}
+
+/// Whether a stage's pod may go on through all other stages.
+pub(crate) fn may_go_on(run: &Run, stage: Stage) -> bool {
+    stage == Stage::Plan && run.spec.sharding.mode == ShardingMode::Auto
 }
 
 /// A constraint that says no pods means those of its stage: without a selector it would mean none.
@@ -299,27 +187,10 @@ fn spread_of(attempt: &Attempt<'_>, from: &TopologySpreadConstraint) -> Topology
     }
 }
 
-fn toleration(from: &musubi_api::pods::Toleration) -> Toleration {
-    let operator = match from.operator {
-        TolerationOperator::Equal => "Equal",
-        TolerationOperator::Exists => "Exists",
-    };
-    Toleration {
-        key: from.key.clone(),
-        operator: Some(operator.into()),
-        value: from.value.clone(),
-        effect: from.effect.clone(),
-        toleration_seconds: None,
-    }
-}
-
-fn some(map: BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
-    (!map.is_empty()).then_some(map)
-}
-
 #[cfg(test)]
 mod tests {
     use musubi_api::{
+        pipeline::ShardingMode,
         pods::{StagePods, Toleration},
         run::{Run, Stage},
     };
@@ -352,6 +223,39 @@ mod tests {
             assert_eq!(job["spec"]["completions"], 3);
             assert_eq!(job["spec"]["parallelism"], 3);
         }
+    }
+
+    #[test]
+    fn a_pod_that_may_go_on_through_all_stages_has_what_they_need() {
+        let mut run = run();
+        run.spec.pods.stages = vec![StagePods {
+            stage: Stage::Link,
+            memory: Some("16Gi".into()),
+            max_memory: None,
+            cpu: None,
+            scratch: None,
+            deadline_minutes: None,
+        }];
+        let worker = |run: &Run| {
+            made(run, Stage::Plan, 1)["spec"]["template"]["spec"]["containers"][0].take()
+        };
+        let alone = worker(&run);
+        run.spec.sharding.mode = ShardingMode::Auto;
+        let auto = worker(&run);
+        let texts = |list: &Value| {
+            let items = list.as_array().into_iter().flatten();
+            items.map(ToString::to_string).collect::<String>()
+        };
+        assert!(!texts(&alone["args"]).contains("--go-on-when-small"));
+        assert!(texts(&auto["args"]).contains("--go-on-when-small"));
+        assert_eq!(alone["resources"]["limits"]["memory"], "2Gi");
+        assert_eq!(auto["resources"]["limits"]["memory"], "16Gi");
+        assert!(!texts(&alone["env"]).contains("WAREHOUSE"));
+        assert!(texts(&auto["env"]).contains("WAREHOUSE"));
+        let clean = made(&run, Stage::Clean, 1);
+        assert!(
+            !texts(&clean["spec"]["template"]["spec"]["containers"][0]["args"]).contains("--go-on")
+        );
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! Kubernetes API.
 
 pub(crate) mod credentials;
+pub(crate) mod destroy;
 pub(crate) mod job;
 pub(crate) mod names;
+pub(crate) mod pod;
 pub(crate) mod snapshot;
 
 /// Group of the project's labels and annotations.
@@ -14,6 +16,9 @@ pub(crate) const RUN: &str = "musubi.dev/run";
 
 /// Who made an object.
 pub(crate) const MANAGER: &str = "musubi-operator";
+
+/// Finalizer of a pipeline whose lake goes with it.
+pub(crate) const LAKE: &str = "musubi.dev/lake";
 
 /// Annotation of a run that is over: `Complete` or `Failed`.
 pub(crate) const ENDED: &str = "musubi.dev/ended";

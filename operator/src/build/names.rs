@@ -20,6 +20,11 @@ pub(crate) fn snapshot(run: &str, uid: &str) -> String {
     fit(run, &format!("-{}-run", short(uid)), LABEL)
 }
 
+/// The Job that deletes the lake of a pipeline.
+pub(crate) fn destroy(pipeline: &str, uid: &str) -> String {
+    fit(pipeline, &format!("-{}-destroy", short(uid)), JOB)
+}
+
 /// The run of a pipeline that was due at an instant.
 pub(crate) fn scheduled(pipeline: &str, due: Timestamp) -> String {
     fit(

@@ -1,6 +1,6 @@
 //! The controllers.
 
-mod pipeline;
+pub(crate) mod pipeline;
 mod readiness;
 mod run;
 
@@ -88,6 +88,15 @@ pub(crate) async fn run(context: Arc<Context>, streams: Streams) {
             let pipeline = ObjectRef::new(&run.spec.pipeline);
             Some(pipeline.within(&run.namespace().unwrap_or_default()))
         });
+    let source = controller(sources).watches_shared_stream(runs.clone(), |run| {
+        let namespace = run.namespace().unwrap_or_default();
+        let status = run.status.as_ref();
+        let published = status.into_iter().flat_map(|s| s.bookmarks.keys());
+        let sources: Vec<ObjectRef<Source>> = published
+            .map(|source| ObjectRef::new(source).within(&namespace))
+            .collect();
+        sources
+    });
     let run = controller(runs)
         .owns_stream(jobs)
         .watches_stream(pods, |pod| {
@@ -98,11 +107,7 @@ pub(crate) async fn run(context: Arc<Context>, streams: Streams) {
             run.map(|run| run.within(&pod.namespace().unwrap_or_default()))
         });
     futures::join!(
-        drive(
-            controller(sources),
-            readiness::reconcile::<Source>,
-            &context
-        ),
+        drive(source, readiness::reconcile::<Source>, &context),
         drive(policy, readiness::reconcile::<IdentityPolicy>, &context),
         drive(
             controller(warehouses),

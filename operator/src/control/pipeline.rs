@@ -1,5 +1,7 @@
 //! A pipeline: whether it is usable, when its next run is due, and which old runs go.
 
+mod deletion;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
@@ -26,6 +28,8 @@ use crate::{
     peaks, schedule,
 };
 
+pub(crate) use deletion::let_go_with_namespaces;
+
 /// What asks for a run now; its value is remembered, so that each value makes one run.
 const RUN_NOW: &str = "musubi.dev/run-now";
 /// Label of what Velero brought back.
@@ -38,9 +42,6 @@ pub(super) async fn reconcile(
     pipeline: Arc<CustomerPipeline>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
-    if pipeline.meta().deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
-    }
     let namespace = pipeline.namespace().unwrap_or_default();
     let runs = runs(&pipeline, &context);
     let mut work = Work {
@@ -51,6 +52,9 @@ pub(super) async fn reconcile(
         runs,
         context,
     };
+    if pipeline.meta().deletion_timestamp.is_some() {
+        return work.go_away().await;
+    }
     work.go().await
 }
 
@@ -77,6 +81,7 @@ struct Work {
 
 impl Work {
     async fn go(&mut self) -> Result<Action, Error> {
+        self.hold().await?;
         let usable = self.judge();
         self.look_at_runs();
         let change = self.look_at_peaks().await?;

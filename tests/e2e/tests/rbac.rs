@@ -214,6 +214,13 @@ impl Stage {
                 () = tokio::time::sleep(PATIENCE) => Err("nothing is refused, or something hangs".to_owned()),
             }
         };
+        // Nobody is left who would let it go.
+        let released = json!({ "metadata": { "finalizers": null } });
+        let pipelines: Api<CustomerPipeline> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PatchParams::default();
+        let _ = pipelines
+            .patch("goes", &params, &Patch::Merge(released))
+            .await;
         let args = ["delete", "namespace", &namespace, "--wait=false"];
         let _ = self.cluster.tool("kubectl", &args);
         outcome.map_err(|why| {
@@ -249,8 +256,11 @@ impl Stage {
             gone.expect("delete the Job");
         }
         next_job(&jobs, &mut seen).await;
-        // It has to read again what the run is pinned to.
-        process.kill().await.expect("kill the operator");
+        // It has to read again what the run is pinned to. At its end it looks whether the namespace goes.
+        let pid = process.id().expect("it runs").to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(told.expect("kill").success());
+        process.wait().await.expect("the operator ends");
         let process = operator.start();
         let runs: Api<CustomerPipelineRun> = Api::namespaced(self.client.clone(), namespace);
         let over = |run: Option<&CustomerPipelineRun>| {
@@ -405,6 +415,13 @@ fn resources() -> Vec<Value> {
             json!({
                 "sources": ["shop"], "lake": { "folder": "/nowhere" }, "pods": pods,
                 "history": { "failed": 1 },
+            }),
+        ),
+        object(
+            "CustomerPipeline",
+            "goes",
+            json!({
+                "sources": ["shop"], "lake": { "s3": { "bucket": "none" } }, "deletionPolicy": "Delete",
             }),
         ),
         object(

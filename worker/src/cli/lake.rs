@@ -1,10 +1,10 @@
-//! `musubi lake`: looks at a lake's versions, and clears away what nobody needs.
+//! `musubi lake`: looks at a lake's versions, clears away what nobody needs, and ends it.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Subcommand};
-use musubi_api::pipeline::Retention;
+use musubi_api::{pipeline::Retention, run::EXIT_RUN_FAILED};
 use serde::Serialize;
 
 use super::{
@@ -12,11 +12,12 @@ use super::{
     place::Place,
 };
 use crate::upkeep::{
+    destroy::{self, Contents, NotOwned},
     gc::{self, Findings, Policy, Why},
     log::{self, Entry},
 };
 
-/// Look at the versions of a lake, and clear away what nobody needs.
+/// Look at the versions of a lake, clear away what nobody needs, and end it.
 #[derive(Debug, ClapArgs)]
 #[command(arg_required_else_help = true)]
 pub(super) struct Args {
@@ -28,6 +29,7 @@ pub(super) struct Args {
 enum Chore {
     Log(LogArgs),
     Gc(GcArgs),
+    Destroy(DestroyArgs),
 }
 
 /// List the published versions, newest first: when, by which run, how many rows, what changed.
@@ -72,6 +74,28 @@ struct GcArgs {
     output: Output,
 }
 
+/// Delete a lake for good: everything below its place, with every version and all raw data.
+///
+/// Says what would go; deletes it with --yes. Only the lake of the pipeline that is named: another one's is refused.
+/// Runs of the pipeline have to be over. Warehouses and delivered audiences keep what they have.
+#[derive(Debug, ClapArgs)]
+#[command(
+    after_help = "Examples:\n  musubi lake destroy -f examples/bento\n  musubi lake destroy -f examples/bento --yes\n  musubi lake destroy --lake s3://bento/lake --owner retail/bento --yes\n\nExit codes:\n  43  the lake belongs to another pipeline"
+)]
+struct DestroyArgs {
+    #[command(flatten)]
+    place: Place,
+    /// The pipeline that has to own it, as NAMESPACE/NAME; that of the resources, or else whoever does.
+    #[arg(long, value_name = "PIPELINE")]
+    owner: Option<String>,
+    /// Delete it.
+    #[arg(long)]
+    yes: bool,
+    /// How the outcome is printed.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -84,6 +108,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
                 .print(&log::log(&opened.store).await?, |entries| versions(entries))?;
         }
         Chore::Gc(args) => clear(args).await?,
+        Chore::Destroy(args) => return end(args).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -110,6 +135,62 @@ async fn clear(args: GcArgs) -> Result<()> {
         found,
     };
     args.output.print(&answer, findings)
+}
+
+async fn end(args: DestroyArgs) -> Result<ExitCode> {
+    let (store, pipeline) = args.place.open_for(args.owner.as_deref()).await?;
+    let found = if args.yes {
+        destroy::destroy(&store, &pipeline).await
+    } else {
+        destroy::look(&store, &pipeline).await
+    };
+    let contents = match found {
+        Err(error) if error.is::<NotOwned>() => {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(u8::try_from(EXIT_RUN_FAILED)?));
+        }
+        found => found?,
+    };
+    let end = End {
+        place: store.name().to_owned(),
+        deleted: args.yes,
+        contents,
+    };
+    args.output.print(&end, ended)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct End {
+    place: String,
+    deleted: bool,
+    #[serde(flatten)]
+    contents: Contents,
+}
+
+fn ended(end: &End) -> String {
+    let Contents { owner, folders } = &end.contents;
+    let Some(owner) = owner else {
+        return format!("There is nothing at {}.", end.place);
+    };
+    let mut rows = table(&["what", "objects", "bytes"], 1);
+    for (name, folder) in folders {
+        rows.add_row([
+            name.clone(),
+            folder.objects.to_string(),
+            folder.bytes.to_string(),
+        ]);
+    }
+    let last = if end.deleted {
+        "Deleted."
+    } else {
+        "Nothing was deleted; add --yes to do it, for good."
+    };
+    format!(
+        "The lake of pipeline {owner} at {}:\n{rows}\n{last}",
+        end.place
+    )
 }
 
 #[derive(Debug, Serialize)]

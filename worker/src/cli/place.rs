@@ -44,35 +44,9 @@ impl Place {
     /// When the resources are wrong, or the place is no lake.
     pub(super) async fn open(&self) -> Result<Opened> {
         let Some(place) = &self.lake else {
-            let (run, secrets) = super::resolve(&self.files, self.pipeline.as_deref())?;
-            let pipeline = format!("{}/{}", run.namespace, run.pipeline);
-            let context = Context::open(run, secrets)?;
-            return Ok(Opened {
-                store: context.store.clone(),
-                pipeline,
-                context: Some(context),
-            });
+            return self.of_resources();
         };
-        let location = match place.strip_prefix("s3://") {
-            Some(rest) => {
-                let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-                Location::S3 {
-                    bucket: bucket.into(),
-                    prefix: prefix.trim_matches('/').into(),
-                    region: None,
-                    endpoint: None,
-                    keys: None,
-                }
-            }
-            None => {
-                let folder = PathBuf::from(place);
-                if !folder.is_dir() {
-                    bail!("--lake {place}: there is no such folder");
-                }
-                Location::Folder(folder)
-            }
-        };
-        let store = Store::open(&location)?;
+        let store = store(place)?;
         let owner = pointer::owner(&store).await?;
         Ok(Opened {
             pipeline: owner.with_context(|| {
@@ -82,4 +56,52 @@ impl Place {
             context: None,
         })
     }
+
+    /// Opens the lake of a pipeline that is known, whether anything is there or not.
+    ///
+    /// # Errors
+    /// Those of [`Place::open`].
+    pub(super) async fn open_for(&self, pipeline: Option<&str>) -> Result<(Store, String)> {
+        if let (Some(place), Some(pipeline)) = (&self.lake, pipeline) {
+            return Ok((store(place)?, pipeline.to_owned()));
+        }
+        let opened = self.open().await?;
+        let pipeline = pipeline.map_or(opened.pipeline, str::to_owned);
+        Ok((opened.store, pipeline))
+    }
+
+    fn of_resources(&self) -> Result<Opened> {
+        let (run, secrets) = super::resolve(&self.files, self.pipeline.as_deref())?;
+        let pipeline = format!("{}/{}", run.namespace, run.pipeline);
+        let context = Context::open(run, secrets)?;
+        Ok(Opened {
+            store: context.store.clone(),
+            pipeline,
+            context: Some(context),
+        })
+    }
+}
+
+/// A lake by its place.
+fn store(place: &str) -> Result<Store> {
+    let location = match place.strip_prefix("s3://") {
+        Some(rest) => {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            Location::S3 {
+                bucket: bucket.into(),
+                prefix: prefix.trim_matches('/').into(),
+                region: None,
+                endpoint: None,
+                keys: None,
+            }
+        }
+        None => {
+            let folder = PathBuf::from(place);
+            if !folder.is_dir() {
+                bail!("--lake {place}: there is no such folder");
+            }
+            Location::Folder(folder)
+        }
+    };
+    Ok(Store::open(&location)?)
 }

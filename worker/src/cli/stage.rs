@@ -1,20 +1,28 @@
 //! `musubi stage`: one shard of one stage, as a Job's pod runs it.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result};
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use musubi_api::{
-    run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageReport},
+    run::{
+        EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageDone,
+        StageReport,
+    },
     shards::Shards,
 };
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::stage::{self, Context, RunRefused};
+use crate::stage::{
+    self, Context, RunRefused, plan,
+    runner::{self, StageSummary, Watch},
+};
 
 /// Run one shard of one stage of a run.
 ///
@@ -40,6 +48,11 @@ pub(super) struct Args {
     /// Shards that are repeated, as in `3,7-9`: `--shard` is then a place in this list, from 0.
     #[arg(long, value_name = "LIST")]
     repeats: Option<Shards>,
+    /// After plan: go on through all other stages in this process when the run is small. A run is small when what is
+    /// new fits one split (spec.sharding.splitMebibytes), the lake holds 512 MiB of source bytes at most, and no
+    /// table is read for the first time.
+    #[arg(long)]
+    go_on_when_small: bool,
     /// Where the report goes (JSON, under 4 kB: counts, or why it failed).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -125,9 +138,60 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
             ),
         });
     }
-    stage::run_shard(&context, stage, args.shard)
-        .await
-        .map_err(again)
+    let done = stage::run_shard(&context, stage, args.shard).await;
+    let mut report = done.map_err(again)?;
+    if stage == Stage::Plan
+        && args.go_on_when_small
+        && plan::is_small(&context).await.map_err(again)?
+    {
+        go_on(&context, &mut report).await.map_err(again)?;
+    }
+    Ok(report)
+}
+
+/// Runs all stages after plan, one shard at a time: a pod has memory for one.
+async fn go_on(context: &Context, report: &mut StageReport) -> Result<()> {
+    let bookmarks = Arc::new(Bookmarks::default());
+    let summaries = runner::run(context, 1, bookmarks.clone()).await?;
+    let others = summaries.into_iter().filter(|s| s.stage != Stage::Plan);
+    report.stages = others
+        .map(|summary| StageDone {
+            stage: summary.stage,
+            shards: summary.shards,
+            counts: summary.counts,
+            millis: summary.millis,
+        })
+        .collect();
+    report.bookmarks = bookmarks
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    // A report is short. What a stage counted stands in the lake as well, and the bookmarks of a source in the
+    // next run's report.
+    let long =
+        |report: &StageReport| serde_json::to_string(report).is_ok_and(|t| t.len() >= REPORT_LIMIT);
+    for n in 0..report.stages.len() {
+        if long(report) && report.stages[n].stage != Stage::Publish {
+            report.stages[n].counts.clear();
+        }
+    }
+    while long(report) && report.bookmarks.pop_last().is_some() {}
+    Ok(())
+}
+
+/// Keeps what publish says of bookmarks.
+#[derive(Default)]
+struct Bookmarks(Mutex<BTreeMap<String, i64>>);
+
+impl Watch for Bookmarks {
+    fn stage(&self, _: Stage, _: u32) {}
+    fn shard(&self, report: &StageReport) {
+        if report.stage == Stage::Publish {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = report.bookmarks.clone();
+        }
+    }
+    fn complete(&self, _: &StageSummary) {}
 }
 
 fn stage_of(args: &Args) -> Result<Stage> {

@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod attach;
 mod batches;
+mod bookmarks;
 pub mod clean;
 pub mod curate;
 pub mod edits;
@@ -205,8 +206,11 @@ async fn work(context: &Context, stage: Stage, shard: u32) -> Result<StageReport
         Stage::Load => load::run(context, shard).await,
         Stage::Activate => load::activate(context, shard).await,
     };
-    let Outcome { reused, counts } =
-        outcome.with_context(|| format!("stage {}, shard {shard}", stage.as_str()))?;
+    let Outcome {
+        reused,
+        counts,
+        bookmarks,
+    } = outcome.with_context(|| format!("stage {}, shard {shard}", stage.as_str()))?;
     let counts = counts
         .into_iter()
         .map(|(name, n)| (name.to_owned(), n))
@@ -223,6 +227,8 @@ async fn work(context: &Context, stage: Stage, shard: u32) -> Result<StageReport
         counts,
         millis,
         shards,
+        bookmarks,
+        stages: Vec::new(),
     })
 }
 
@@ -233,6 +239,8 @@ pub struct Outcome {
     pub reused: bool,
     /// Counts by name.
     pub counts: BTreeMap<&'static str, i64>,
+    /// From publish: of which instant the newest data of each source is, in seconds since 1970.
+    pub bookmarks: BTreeMap<String, i64>,
 }
 
 impl Outcome {
@@ -241,7 +249,11 @@ impl Outcome {
             .into_iter()
             .map(|(name, n)| (name, i64::try_from(n).unwrap_or(i64::MAX)))
             .collect();
-        Self { reused, counts }
+        Self {
+            reused,
+            counts,
+            bookmarks: BTreeMap::new(),
+        }
     }
 }
 

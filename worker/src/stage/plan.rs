@@ -211,6 +211,27 @@ fn next_read(source: &str, stream: &Stream, known: &Files) -> Split {
     }
 }
 
+/// Source bytes of a lake whose runs may be small.
+const SMALL_LAKE: u64 = 512 << 20;
+
+/// Whether a run is small: what is new fits one split, what the lake has is little, and no table is read for the
+/// first time, of which nobody knows the size.
+///
+/// # Errors
+/// Those of the storage.
+pub async fn is_small(context: &Context) -> Result<bool> {
+    let plan = context.plan().await?;
+    let known = plan.files(context).await?;
+    let new: u64 = plan.splits.iter().map(|s| s.object.size).sum();
+    let all = new + known.active().map(|f| f.size).sum::<u64>();
+    let split = u64::from(context.run.spec.sharding.split_mebibytes) << 20;
+    let first_read = |split: &Split| {
+        let stream = super::files::stream(&context.run, &split.source, &split.stream);
+        split.bookmark.is_none() && stream.is_some_and(|s| s.table.is_some())
+    };
+    Ok(new <= split && all <= SMALL_LAKE && !plan.splits.iter().any(first_read))
+}
+
 /// Chooses shard counts from the amount of data. Results do not depend on them.
 fn widen(context: &Context, plan: &mut Plan, known: &Files) {
     let sizes: Vec<u64> = match context.run.replay {

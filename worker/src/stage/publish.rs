@@ -11,7 +11,7 @@ use super::{
     Context, Outcome,
     accounts::{self, Account},
     attach::{self, Attached},
-    clean,
+    bookmarks, clean,
     curate::{self, Curated},
     gates,
     link::Linked,
@@ -29,6 +29,9 @@ pub struct Done {
     pub version: u64,
     /// Rows of each table.
     pub rows: BTreeMap<String, u64>,
+    /// Of which instant the newest data of each source is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub newest: BTreeMap<String, jiff::Timestamp>,
 }
 
 fn accounts_path(run: &str) -> String {
@@ -54,6 +57,9 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         None => prepare(context).await?,
     };
     let published = publication::publish(&context.store, &publication).await?;
+    let plan = context.plan().await?;
+    let files = clean::files_after_ingest(context, &plan).await?;
+    let newest = bookmarks::newest(&context.run, &files);
     let rows = published
         .tables
         .iter()
@@ -66,6 +72,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
             Done {
                 version: published.version,
                 rows,
+                newest,
             },
         )
         .await?;
@@ -73,13 +80,14 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
 }
 
 fn outcome(reused: bool, done: &Done) -> Outcome {
-    Outcome::new(
-        reused,
-        [
-            ("version", done.version),
-            ("tables", done.rows.len() as u64),
-        ],
-    )
+    let counts = [
+        ("version", done.version),
+        ("tables", done.rows.len() as u64),
+    ];
+    Outcome {
+        bookmarks: bookmarks::report(&done.newest),
+        ..Outcome::new(reused, counts)
+    }
 }
 
 /// Checks that everything is accounted for, and writes down what is to be done.

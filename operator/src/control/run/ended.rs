@@ -2,14 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{batch::v1::Job, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{ListParams, Patch, PatchParams},
 };
 use musubi_api::{
     pods::{OnFailure, Share},
-    run::{Run, Stage},
+    run::{Run, Stage, StageReport},
     shards::Shards,
     status::{StageState, StageStatus},
 };
@@ -50,7 +54,7 @@ impl Work {
             add(&mut counts, &last.counts);
         }
         if last.stage == Stage::Publish {
-            self.status.published_version = counts.get("version").copied();
+            self.published(&counts, reports.values().next());
         }
         let note = format!(
             "stage {} is complete: {} shards",
@@ -66,7 +70,50 @@ impl Work {
         }
         self.recorded.push(job.name_any());
         self.tell("StageComplete", &note).await;
+        let went_on = reports.get(&0).filter(|plan| !plan.stages.is_empty());
+        if let Some(plan) = went_on.filter(|_| last.stage == Stage::Plan) {
+            self.went_on(plan);
+            let note = "the run is small: the plan's pod went on through all stages";
+            self.tell("StagesComplete", note).await;
+        }
         Ok(Next::Go)
+    }
+
+    /// Notes what was published.
+    fn published(&mut self, counts: &BTreeMap<String, i64>, report: Option<&StageReport>) {
+        self.status.published_version = counts.get("version").copied();
+        let bookmarks = report.into_iter().flat_map(|report| &report.bookmarks);
+        self.status.bookmarks = bookmarks
+            .filter_map(|(source, second)| {
+                Some((source.clone(), Time(Timestamp::from_second(*second).ok()?)))
+            })
+            .collect();
+    }
+
+    /// The plan's pod went on through all stages: they stand in the status as if each had had its Job. It ends the
+    /// last one now, and each took as long as it says.
+    fn went_on(&mut self, plan: &StageReport) {
+        let mut ends = Timestamp::now();
+        let mut stages = Vec::new();
+        for done in plan.stages.iter().rev() {
+            let millis = i64::try_from(done.millis).unwrap_or_default();
+            let begins = ends - SignedDuration::from_millis(millis);
+            stages.push(StageStatus {
+                state: StageState::Complete,
+                shards: i32::try_from(done.shards).unwrap_or(i32::MAX),
+                counts: done.counts.clone(),
+                start_time: Some(Time(begins)),
+                completion_time: Some(Time(ends)),
+                ..StageStatus::begun(done.stage)
+            });
+            ends = begins;
+        }
+        stages.reverse();
+        if let Some(publish) = stages.iter().find(|s| s.stage == Stage::Publish) {
+            self.published(&publish.counts.clone(), Some(plan));
+        }
+        self.status.stage = stages.last().map(|s| s.stage.as_str().to_owned());
+        self.status.stages.extend(stages);
     }
 
     /// Shards failed for good. Those that were killed are repeated once.
@@ -90,7 +137,7 @@ impl Work {
         let Some(last) = self.status.stages.last_mut() else {
             return Ok(Next::Go);
         };
-        let share = pinned.spec.pods.share(last.stage);
+        let share = pinned.spec.share(last.stage);
         let failures = repeat::failures(job, &pods, &repeat::shards(last));
         let cause = outcome::cause(job, &pods, last, share, &pinned.pipeline);
         last.job_uid = job.uid();

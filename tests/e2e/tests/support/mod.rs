@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -70,6 +71,25 @@ impl World {
             &["--set", &repository, "--set", &tag, "--set=lease.seconds=9"],
         ];
         self.tool("helm", &args.concat());
+    }
+
+    /// An operator for this namespace that is not in it. It ends with what is given back.
+    #[allow(dead_code, reason = "each test uses what it needs")]
+    pub(crate) fn operate_from_outside(&self) -> tokio::process::Child {
+        // Tests lie in a folder below it.
+        let here = std::env::current_exe().expect("this program");
+        let program = here.ancestors().nth(2).expect("target");
+        let log = std::fs::File::create(self.folder.path().join("operator.log")).expect("a log");
+        tokio::process::Command::new(program.join("musubi-operator"))
+            .args(["--worker-image", &self.cluster.image, "--port=0"])
+            .args(["--lease-name", &self.namespace, "--lease-namespace=default"])
+            .env("KUBECONFIG", &self.cluster.kubeconfig)
+            .env("MUSUBI_NAMESPACE", &self.namespace)
+            .stderr(log)
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the operator: cargo build --workspace --bins")
     }
 
     /// Kills every operator at once. Others take their places.
@@ -230,8 +250,13 @@ pub(crate) async fn connect(cluster: &Cluster) -> Client {
     Client::try_from(config.expect("config")).expect("client")
 }
 
-/// Gives the API server the definitions of this build.
+/// Gives the API server the definitions of this build, once: two that do it at the same time are in each other's way.
 pub(crate) fn define(cluster: &Cluster) {
+    static DEFINED: OnceLock<()> = OnceLock::new();
+    DEFINED.get_or_init(|| install_definitions(cluster));
+}
+
+fn install_definitions(cluster: &Cluster) {
     let args = [
         ["upgrade", "--install", "musubi-crds", "charts/musubi-crds"].as_slice(),
         &["--namespace=kube-system", "--wait"],

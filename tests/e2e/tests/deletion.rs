@@ -1,0 +1,214 @@
+//! What becomes of a lake when its pipeline is deleted, and whether the source's data is fresh.
+
+#[path = "support/mod.rs"]
+#[allow(dead_code, reason = "each test uses what it needs")]
+mod support;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams},
+    runtime::wait::await_condition,
+};
+use musubi_api::{pipeline::CustomerPipeline, source::Source};
+use musubi_testing::Cluster;
+use serde_json::{Value, json};
+use support::World;
+
+fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "musubi.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
+    })
+}
+
+/// A pipeline over one file of today's, with what else it says.
+async fn pipeline(world: &World, name: &str, more: Value) {
+    let mut spec = json!({
+        "sources": ["shop"], "lake": { "s3": world.s3(name) }, "sharding": { "mode": "auto" },
+        "pods": { "memory": "512Mi", "cpu": "50m" },
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        spec[key] = value.clone();
+    }
+    world.apply(&object("CustomerPipeline", name, spec)).await;
+}
+
+async fn shop(world: &World) {
+    let folder = world.folder.path().join("files");
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(
+        folder.join("members.csv"),
+        "id,email\n1,person@example.com\n",
+    )
+    .expect("a file");
+    world.upload(&folder, "files").await;
+    let source = json!({
+        "system": "loyalty", "connector": { "s3": world.s3("files") }, "freshness": "26h",
+        "streams": [{
+            "name": "members", "files": { "path": "*.csv" }, "format": { "csv": {} },
+            "entities": [{ "entity": "customer", "key": ["id"], "fields": { "email": { "from": "email" } } }],
+        }],
+    });
+    world.apply(&object("Source", "shop", source)).await;
+}
+
+fn fresh(source: Option<&Source>) -> Option<(String, String)> {
+    let conditions = &source?.status.as_ref()?.conditions;
+    let fresh = conditions.iter().find(|c| c.type_ == "Fresh")?;
+    Some((fresh.status.clone(), fresh.reason.clone()))
+}
+
+async fn objects(world: &World, prefix: &str) -> usize {
+    world.store(prefix).list("").await.expect("list").len()
+}
+
+async fn gone(pipelines: &Api<CustomerPipeline>, name: &str) {
+    let deleted = pipelines.delete(name, &DeleteParams::default()).await;
+    deleted.expect("delete");
+    let gone = await_condition(pipelines.clone(), name, |p: Option<&CustomerPipeline>| {
+        p.is_none()
+    });
+    gone.await.expect("watch");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lake_goes_with_its_pipeline_when_that_is_wished_and_never_with_its_namespace() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let world = World::new(cluster, "deletion").await;
+    shop(&world).await;
+    let delete = || json!({ "deletionPolicy": "Delete" });
+    pipeline(&world, "goes", delete()).await;
+    pipeline(&world, "stays", json!({})).await;
+    pipeline(&world, "held", delete()).await;
+    // It claims the lake of another one, and may not have it.
+    let thief = json!({ "deletionPolicy": "Delete", "lake": { "s3": world.s3("stays") } });
+    pipeline(&world, "thief", thief).await;
+    world.install();
+
+    let sources: Api<Source> = Api::namespaced(world.client.clone(), &world.namespace);
+    let says = |reason: &'static str| {
+        move |source: Option<&Source>| fresh(source).is_some_and(|(_, said)| said == reason)
+    };
+    let nothing = await_condition(sources.clone(), "shop", says("NoData"));
+    nothing.await.expect("watch");
+    // What it speaks for was a week ago.
+    let week_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(7 * 24);
+    world.begin("goes-1", "goes", week_ago).await;
+    world.complete("goes-1").await;
+    let stale = await_condition(sources.clone(), "shop", says("Stale"));
+    stale.await.expect("watch");
+    for name in ["stays", "held"] {
+        let run = format!("{name}-1");
+        world.begin(&run, name, jiff::Timestamp::now()).await;
+        world.complete(&run).await;
+    }
+    let within = await_condition(sources.clone(), "shop", says("WithinObjective"));
+    let source = within.await.expect("watch").expect("the source");
+    assert_eq!(
+        fresh(Some(&source)).map(|(status, _)| status).as_deref(),
+        Some("True")
+    );
+    let bookmark = source.status.and_then(|s| s.bookmark).expect("a bookmark");
+    assert!(
+        bookmark.run == "stays-1" || bookmark.run == "held-1",
+        "{bookmark:?}"
+    );
+
+    let pipelines: Api<CustomerPipeline> = Api::namespaced(world.client.clone(), &world.namespace);
+    let finalizers = |name: &'static str| {
+        let pipelines = pipelines.clone();
+        async move {
+            pipelines
+                .get(name)
+                .await
+                .expect("the pipeline")
+                .finalizers()
+                .to_vec()
+        }
+    };
+    assert_eq!(finalizers("goes").await, ["musubi.dev/lake"]);
+    assert!(finalizers("stays").await.is_empty());
+    assert!(objects(&world, "goes").await > 10);
+    gone(&pipelines, "goes").await;
+    assert_eq!(objects(&world, "goes").await, 0, "nothing is left of it");
+    let kept = objects(&world, "stays").await;
+    gone(&pipelines, "thief").await;
+    gone(&pipelines, "stays").await;
+    assert_eq!(objects(&world, "stays").await, kept, "it is retained");
+
+    // With its namespace goes the operator itself. Nothing hangs, and the lake stays.
+    let kept = objects(&world, "held").await;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let deleted = namespaces
+        .delete(&world.namespace, &DeleteParams::background())
+        .await;
+    deleted.expect("delete the namespace");
+    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
+        n.is_none()
+    });
+    gone.await.expect("watch");
+    assert_eq!(objects(&world, "held").await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_goes_without_its_operator_keeps_the_lake_too() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let world = World::new(cluster, "elsewhere").await;
+    shop(&world).await;
+    pipeline(&world, "held", json!({ "deletionPolicy": "Delete" })).await;
+    let _operator = world.operate_from_outside();
+    world.begin("held-1", "held", jiff::Timestamp::now()).await;
+    world.complete("held-1").await;
+    let kept = objects(&world, "held").await;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let deleted = namespaces
+        .delete(&world.namespace, &DeleteParams::background())
+        .await;
+    deleted.expect("delete the namespace");
+    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
+        n.is_none()
+    });
+    gone.await.expect("watch");
+    assert_eq!(objects(&world, "held").await, kept);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lake_that_cannot_be_deleted_says_why_and_can_be_left() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let world = World::new(cluster, "undeleted").await;
+    shop(&world).await;
+    let mut lake = world.s3("lake");
+    lake["credentials"] = json!({ "secret": "others-key" });
+    let more = json!({ "deletionPolicy": "Delete", "lake": { "s3": lake } });
+    pipeline(&world, "held", more).await;
+    world.install();
+    let pipelines: Api<CustomerPipeline> = Api::namespaced(world.client.clone(), &world.namespace);
+    let held = |p: Option<&CustomerPipeline>| p.is_some_and(|p| !p.finalizers().is_empty());
+    let held = await_condition(pipelines.clone(), "held", held);
+    held.await.expect("watch");
+    let deleted = pipelines.delete("held", &DeleteParams::default()).await;
+    deleted.expect("delete");
+    let said = |p: Option<&CustomerPipeline>| {
+        let conditions = p.and_then(|p| p.status.as_ref()).map(|s| &s.conditions);
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|c| c.type_ == "Stalled" && c.reason == "SecretNotAllowed")
+    };
+    let said = await_condition(pipelines.clone(), "held", said);
+    said.await.expect("watch");
+    let retain = Patch::Merge(json!({ "spec": { "deletionPolicy": "Retain" } }));
+    let patched = pipelines
+        .patch("held", &PatchParams::default(), &retain)
+        .await;
+    patched.expect("retain");
+    let gone = await_condition(pipelines, "held", |p: Option<&CustomerPipeline>| {
+        p.is_none()
+    });
+    gone.await.expect("watch");
+    world.remove().await;
+}
