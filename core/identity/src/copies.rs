@@ -1,7 +1,9 @@
 //! Copies: records that say the same on everything that is compared. A shop's test record or a list that was
 //! imported many times gives thousands of them; what holds for one holds for all, so one stands for them.
 
-use hashbrown::{HashMap, HashSet};
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use crate::blocking::Blocking;
 use crate::edge::Edge;
@@ -44,10 +46,15 @@ impl Copies {
             return copies;
         }
         let pinned = Pins::new(features, policy).records();
-        let mut firsts: HashMap<&Row, u32> = HashMap::with_capacity(features.len());
+        let dice = DefaultHashBuilder::default();
+        let hash = |row: &Row| dice.hash_one(row);
+        let mut firsts: HashTable<u32> = HashTable::with_capacity(features.len());
         let mut scored: HashMap<u32, Option<Edge>> = HashMap::new();
         for record in records.filter(|r| !pinned.contains(r)) {
-            let first = *firsts.entry(matcher.row(record)).or_insert(record);
+            let row = matcher.row(record);
+            let known = |first: &u32| matcher.row(*first) == row;
+            let entry = firsts.entry(hash(row), known, |first| hash(matcher.row(*first)));
+            let first = *entry.or_insert(record).get();
             if first == record {
                 continue;
             }

@@ -51,10 +51,34 @@ pub struct Edges {
     pub edges: Vec<Edge>,
     /// Pairs scored.
     pub pairs: u64,
-    /// Blocks larger than the policy's bound that the model does not refine: compared in full.
+    /// Blocks larger than the policy's bound, however they are refined: compared in tiles.
     pub oversized: u64,
     /// Records of the largest block.
     pub largest_block: u64,
+}
+
+impl Edges {
+    /// Takes up others.
+    pub(crate) fn absorb(&mut self, mut others: Self) {
+        if self.edges.is_empty() {
+            std::mem::swap(&mut self.edges, &mut others.edges);
+        }
+        self.edges.append(&mut others.edges);
+        self.pairs += others.pairs;
+        self.oversized += others.oversized;
+        self.largest_block = self.largest_block.max(others.largest_block);
+    }
+
+    /// Both.
+    pub(crate) fn and(mut self, others: Self) -> Self {
+        self.absorb(others);
+        self
+    }
+
+    /// Brings them into order.
+    pub(crate) fn sort(&mut self) {
+        self.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
+    }
 }
 
 /// Rows of one batch.

@@ -36,7 +36,7 @@ pub mod survivorship;
 mod train;
 
 pub use affected::Change;
-pub use blocking::KEY_SLOTS;
+pub use blocking::{KEY_SLOTS, Room};
 pub use compare::{COMPARISON, COMPARISONS, Comparison, LEVELS, Levels};
 pub use edge::{
     Edge, Edges, EdgesReader, IDENTIFIER_RULE, PIN_RULE, edges_to_batches, rule_name,
@@ -59,4 +59,4 @@ pub use registry::{Customer, Registry, RegistryReader, Row as RegistryRow};
 pub use review::{Question, review};
 pub use score::Matcher;
 pub use serve::{Answer, Candidate, Index};
-pub use train::train;
+pub use train::{train, train_within};

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use crate::blocking::{Block, Blocking, RULES, Sketches, pass_of, shard_of};
+use crate::blocking::{Blocking, Member, Room, Sketches, Tile};
 use crate::copies::Copies;
 use crate::edge::{Edge, Edges};
 use crate::error::IdentityError;
@@ -19,7 +19,26 @@ struct Touched {
     keys: Vec<HashSet<u32>>,
 }
 
+/// What of a shard is looked at.
+struct Looking<'a> {
+    blocking: &'a Blocking<'a>,
+    policy: &'a Policy,
+    /// The shard, of so many.
+    shard: (u32, u32),
+    /// Only pairs with one of these.
+    touched: Option<Touched>,
+    /// But for pairs among copies.
+    copies: Option<&'a Copies>,
+}
+
 impl Matcher {
+    /// Within some memory; as much as is of use without.
+    #[must_use]
+    pub fn within(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
     /// Scores the pairs of one shard and keeps those from the policy's review probability. With `changed`,
     /// only pairs with a changed record. Shards do not overlap; together they hold every pair that any rule makes, once.
     ///
@@ -36,8 +55,17 @@ impl Matcher {
             return Err(IdentityError::Shard { shard, shards });
         }
         let sketches = self.sketches();
-        let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
-        Ok(self.pairs_of_shard(&blocking, policy, (shard, shards), changed, None))
+        let blocking = Blocking::over(&self.features, sketches.as_deref(), &self.hubs);
+        let touched = changed.map(|changed| self.touched(&blocking, changed));
+        let mut found = self.pairs_of_shard(&Looking {
+            blocking: &blocking,
+            policy,
+            shard: (shard, shards),
+            touched,
+            copies: None,
+        });
+        found.sort();
+        Ok(found)
     }
 
     /// The pairs of all shards, one shard after another, where copies, which say the same on everything that is
@@ -49,86 +77,84 @@ impl Matcher {
     #[must_use]
     pub fn shards_without_copies(&self, policy: &Policy, shards: u32) -> Edges {
         let sketches = self.sketches();
-        let blocking = Blocking::over(&self.features, &sketches, &self.hubs);
+        let blocking = Blocking::over(&self.features, sketches.as_deref(), &self.hubs);
         let copies = Copies::of(self, &blocking, policy);
         let mut out = Edges::default();
         for shard in 0..shards {
-            let at = (shard, shards);
-            let found = self.pairs_of_shard(&blocking, policy, at, None, Some(&copies));
-            out.edges.extend(found.edges);
-            out.pairs += found.pairs;
-            out.oversized += found.oversized;
-            out.largest_block = out.largest_block.max(found.largest_block);
+            out.absorb(self.pairs_of_shard(&Looking {
+                blocking: &blocking,
+                policy,
+                shard: (shard, shards),
+                touched: None,
+                copies: Some(&copies),
+            }));
         }
         let copies = copies.into_edges();
         out.pairs += copies.len() as u64;
         out.edges.extend(copies);
-        out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
+        out.sort();
         out
     }
 
-    /// The pairs of a shard, the first number, of so many, the second one; without those among copies, if given.
-    fn pairs_of_shard(
-        &self,
-        blocking: &Blocking<'_>,
-        policy: &Policy,
-        (shard, shards): (u32, u32),
-        changed: Option<&RecordSet>,
-        copies: Option<&Copies>,
-    ) -> Edges {
-        let touched = changed.map(|set| {
-            let is: Vec<bool> = self
-                .features
-                .ids
-                .iter()
-                .map(|id| set.contains(*id))
-                .collect();
-            let records: Vec<u32> = (0..)
-                .zip(&is)
-                .filter(|(_, t)| **t)
-                .map(|(i, _)| i)
-                .collect();
-            let keys = blocking.keys_of(&records);
-            Touched { is, keys }
-        });
+    fn touched(&self, blocking: &Blocking<'_>, changed: &RecordSet) -> Touched {
+        let ids = self.features.ids.iter();
+        let is: Vec<bool> = ids.map(|id| changed.contains(*id)).collect();
+        let records = (0..).zip(&is).filter(|(_, t)| **t);
+        let records: Vec<u32> = records.map(|(record, _)| record).collect();
+        let keys = blocking.keys_of(&records);
+        Touched { is, keys }
+    }
+
+    /// The pairs of a shard, in no order.
+    fn pairs_of_shard(&self, looking: &Looking<'_>) -> Edges {
+        let Looking {
+            blocking,
+            policy,
+            shard,
+            touched,
+            copies,
+        } = looking;
+        let hubs = &self.hubs;
         let mut out = Edges::default();
-        let passes = blocking.passes(shards);
-        for pass in 0..passes {
+        for pass in blocking.passes(self.room, shard.1) {
             let member = |record| copies.is_none_or(|c| c.in_blocks(record));
-            let blocks = blocking.blocks_of(member, |rule, key| {
-                !self.hubs.idle[rule]
-                    && shard_of(key, shards) == shard
-                    && pass_of(key, passes) == pass
+            let blocks = blocking.blocks(&pass, member, |rule, _, key| {
+                !hubs.idle[rule]
+                    && blocking.holds(rule, key, *shard)
                     && touched.as_ref().is_none_or(|t| t.keys[rule].contains(&key))
             });
-            for rule in 0..RULES.len() {
-                let blocks = blocks.of(rule);
-                for block in &blocks {
-                    out.largest_block = out.largest_block.max(block.len() as u64);
-                    out.oversized += u64::from(
-                        block.len() > policy.max_block_size as usize
-                            && !self.hubs.keys.contains(&(rule as u8, block.key)),
-                    );
-                }
-                let parts: Vec<(Vec<Edge>, u64)> = blocks
-                    .par_iter()
-                    .map(|block| self.block(blocking, block, touched.as_ref(), copies, policy))
-                    .collect();
-                for (edges, pairs) in parts {
-                    out.edges.extend(edges);
-                    out.pairs += pairs;
-                }
+            for rule in pass.rules {
+                let found = blocks.of(rule).map(|block| {
+                    let tiles = block.tiles(hubs, *shard);
+                    let mut found = match block.is_large() {
+                        false => tiles.fold(Edges::default(), |mut sum, tile| {
+                            sum.absorb(self.tile(looking, &tile));
+                            sum
+                        }),
+                        true => {
+                            let tiles: Vec<Tile<'_>> = tiles.collect();
+                            let found = tiles.par_iter().map(|tile| self.tile(looking, tile));
+                            found.reduce(Edges::default, Edges::and)
+                        }
+                    };
+                    let size = block.len() as u64;
+                    found.largest_block = size;
+                    found.oversized = u64::from(size > u64::from(policy.max_block_size));
+                    found
+                });
+                out.absorb(found.reduce(Edges::default, Edges::and));
             }
         }
-        out.edges.par_sort_unstable_by_key(|e| (e.left, e.right));
         out
     }
 
-    /// What blocking looks at, made once for the shards that are at work.
-    fn sketches(&self) -> Arc<Sketches> {
+    /// What blocking looks at, made once for the shards that are at work, where there is room.
+    fn sketches(&self) -> Option<Arc<Sketches>> {
         let mut held = self.sketches.lock().unwrap_or_else(PoisonError::into_inner);
-        let sketches = held.get_or_insert_with(|| Arc::new(Sketches::of(&self.features)));
-        sketches.clone()
+        if held.is_none() {
+            *held = Sketches::within(self.room, &self.features).map(Arc::new);
+        }
+        held.clone()
     }
 
     /// No shard is to come: what they shared is free again.
@@ -137,48 +163,55 @@ impl Matcher {
         *held = None;
     }
 
-    /// The pairs of a block that are scored here and nowhere else.
-    fn block(
-        &self,
-        blocking: &Blocking<'_>,
-        block: &Block<'_>,
-        touched: Option<&Touched>,
-        copies: Option<&Copies>,
-        policy: &Policy,
-    ) -> (Vec<Edge>, u64) {
-        let is_touched = |record: u32| touched.is_none_or(|t| t.is[record as usize]);
+    /// The pairs of a tile that are scored here and nowhere else.
+    fn tile(&self, looking: &Looking<'_>, tile: &Tile<'_>) -> Edges {
+        let Looking {
+            blocking,
+            policy,
+            touched,
+            copies,
+            ..
+        } = looking;
+        let is_touched = |record: u32| touched.as_ref().is_none_or(|t| t.is[record as usize]);
         let source = |record: u32| self.features.source[record as usize];
-        let (mut edges, mut pairs) = (Vec::new(), 0);
-        if !block.records().any(is_touched) {
-            return (edges, pairs);
+        let mut out = Edges::default();
+        let [mut ones, mut others] = tile.records();
+        if touched.is_some() && !ones.any(is_touched) && !others.any(is_touched) {
+            return out;
         }
         let keep = policy.review_probability as f32;
-        let members = blocking.members(block);
-        blocking.pairs(block, &members, |a, b| {
+        let [ones, others] = tile.records().map(|records| blocking.members(records));
+        let mut pair = |a: &Member, b: &Member| {
             if policy.across_sources && source(a.record) == source(b.record)
                 || copies.is_some_and(|c| c.same(a.record, b.record))
+                || !(is_touched(a.record) || is_touched(b.record))
+                || !blocking.owns(&tile.block, a, b)
             {
                 return;
             }
-            if (is_touched(a.record) || is_touched(b.record)) && blocking.owns(block, a, b) {
-                pairs += 1;
-                let Some(levels) = self.levels_reaching(&a.row, &b.row, keep) else {
-                    return;
-                };
-                let weight = self.parts(&a.row, &b.row, &levels).weight();
-                let edge = Edge {
-                    left: a.record,
-                    right: b.record,
-                    weight,
-                    probability: probability(weight),
-                    rule: block.rule as u8,
-                    levels,
-                };
-                if edge.probability >= keep {
-                    edges.push(edge);
-                }
+            out.pairs += 1;
+            let Some(levels) = self.levels_reaching(&a.row, &b.row, keep) else {
+                return;
+            };
+            let weight = self.parts(&a.row, &b.row, &levels).weight();
+            let edge = Edge {
+                left: a.record,
+                right: b.record,
+                weight,
+                probability: probability(weight),
+                rule: tile.block.rule as u8,
+                levels,
+            };
+            if edge.probability >= keep {
+                out.edges.push(edge);
             }
-        });
-        (edges, pairs)
+        };
+        for (n, a) in ones.iter().enumerate() {
+            match others.is_empty() {
+                true => ones[n + 1..].iter().for_each(|b| pair(a, b)),
+                false => others.iter().for_each(|b| pair(a, b)),
+            }
+        }
+        out
     }
 }

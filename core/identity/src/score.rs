@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hashbrown::HashMap;
 
-use crate::blocking::{Hubs, Sketches};
+use crate::blocking::{Hubs, Room, Sketches};
 use crate::bound::Gains;
 use crate::compare::{self, COMPARISONS, Comparing, LEVELS, Levels};
 use crate::edge::Edge;
@@ -134,6 +134,7 @@ impl Frequencies {
 pub struct Matcher {
     pub(crate) features: Features,
     pub(crate) hubs: Arc<Hubs>,
+    pub(crate) room: Room,
     pub(crate) sketches: Mutex<Option<Arc<Sketches>>>,
     pub(crate) prior: Parts,
     /// Bits that a conflict of birth dates weighs beyond its own: people have one. Where the data's birth dates are
@@ -160,6 +161,7 @@ impl Matcher {
             frequencies: Arc::new(frequencies.collect()),
             features,
             hubs: Arc::new(model.hubs()),
+            room: Room::default(),
             sketches: Mutex::default(),
             prior: Parts {
                 person: model.lambda_person.max(1e-15).log2() as f32,
@@ -188,6 +190,7 @@ impl Matcher {
         Self {
             features,
             hubs: self.hubs.clone(),
+            room: self.room,
             sketches: Mutex::default(),
             prior: self.prior,
             birth_conflict: self.birth_conflict,

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use musubi_identity::{
-    COMPARISON, Diagnostic, Edge, Edges, Linked, Matcher, Model, Policy, Registry, link, train,
+    COMPARISON, Diagnostic, Edge, Edges, Linked, Matcher, Model, Policy, Registry, Room, link,
+    train_within,
 };
 
 pub use self::{
@@ -134,18 +135,19 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
         Some(path) => Some(read_model(path)?),
         None => None,
     };
-    let features = std::mem::take(&mut records.features);
+    let mut features = std::mem::take(&mut records.features);
+    let room = Room(memory.saturating_sub(clock::resident()));
     let model = match known {
         Some(model) => model,
         None => {
             watch.phase("training");
-            clock.time("train", || train(&features, &policy, 1))
+            clock.time("train", || train_within(room, &mut features, &policy, 1))
         }
     };
     watch.phase("matching");
     let shards = settings.shards.unwrap_or(1);
     let (matcher, Edges { edges, pairs, .. }) = clock.time("match", || {
-        let matcher = Matcher::new(features, &model);
+        let matcher = Matcher::new(features, &model).within(room);
         let found = matcher.shards_without_copies(&policy, shards);
         (matcher, found)
     });

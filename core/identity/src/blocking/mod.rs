@@ -1,53 +1,36 @@
 //! Blocking: which pairs are compared at all. Rules are many and cheap; a pair belongs to the first
 //! rule that makes it. Blocks that were oversized when the model was trained (hubs) are refined: a pair in
 //! them must also share a name, the birth date, the place or the house, whichever the rule does not imply; and
-//! two of these where such a part of a hub was oversized too.
+//! two of these where such a part of a hub was oversized too. A record stands in the blocks of a hub's parts in
+//! place of the hub, so that parts are blocks like any other. A part that is oversized even then is compared in tiles.
 
+mod blocks;
 mod postings;
+mod room;
 mod rules;
 
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
-use crate::by_key::entry;
 use crate::features::{Features, Row};
 
+pub(crate) use blocks::{Block, Tile};
 pub(crate) use postings::Postings;
+pub(crate) use room::Pass;
+pub use room::Room;
 pub(crate) use rules::RULES;
 use rules::{PHONE_RULE, Part, Sketch, refined_key, refinements};
 
 /// Slots that shards are made of: the same key is always in the same slot.
 pub const KEY_SLOTS: u32 = 4096;
 
-/// Entries of blocks that are in memory at one time.
-const ENTRIES: usize = 16 << 20;
-
 /// What training found out about the rules.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hubs {
-    /// Oversized blocks, by rule and key.
+    /// Oversized blocks and their oversized parts, by rule and key.
     pub(crate) keys: HashSet<(u8, u32)>,
     /// Rules that are left out.
     pub(crate) idle: [bool; RULES.len()],
-}
-
-/// The records of one key: two and more.
-#[derive(Clone, Copy)]
-pub(crate) struct Block<'a> {
-    pub(crate) rule: usize,
-    pub(crate) key: u32,
-    entries: &'a [u64],
-}
-
-impl<'a> Block<'a> {
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Its records in ascending order.
-    pub(crate) fn records(&self) -> impl Iterator<Item = u32> + use<'a> {
-        self.entries.iter().map(|e| *e as u32)
-    }
 }
 
 /// A record of a block with what its pairs look at, side by side with the other members in memory.
@@ -60,49 +43,6 @@ pub(crate) struct Member {
     sketch: Sketch,
 }
 
-/// Blocks of all rules: per rule the entries, key and record in one number, sorted.
-pub(crate) struct Blocks(Vec<Vec<u64>>);
-
-impl Blocks {
-    /// The blocks of a rule, ordered by key.
-    pub(crate) fn of(&self, rule: usize) -> Vec<Block<'_>> {
-        self.0[rule]
-            .chunk_by(|a, b| a >> 32 == b >> 32)
-            .filter(|entries| entries.len() > 1)
-            .map(|entries| Block {
-                rule,
-                key: (entries[0] >> 32) as u32,
-                entries,
-            })
-            .collect()
-    }
-}
-
-/// Entries of records by rule, sorted, each once. `add` adds those of a record to the list of each rule.
-fn entries_by_rule(records: u32, add: impl Fn(u32, &mut [Vec<u64>]) + Sync) -> Vec<Vec<u64>> {
-    const PIECE: u32 = 1 << 14;
-    let mut pieces: Vec<Vec<Vec<u64>>> = (0..records.div_ceil(PIECE))
-        .into_par_iter()
-        .map(|piece| {
-            let mut entries = vec![Vec::new(); RULES.len()];
-            for record in piece * PIECE..records.min((piece + 1) * PIECE) {
-                add(record, &mut entries);
-            }
-            entries
-        })
-        .collect();
-    let rules = (0..RULES.len()).map(|rule| {
-        let mut entries = Vec::with_capacity(pieces.iter().map(|p| p[rule].len()).sum());
-        for piece in &mut pieces {
-            entries.append(&mut std::mem::take(&mut piece[rule]));
-        }
-        entries.par_sort_unstable();
-        entries.dedup();
-        entries
-    });
-    rules.collect()
-}
-
 /// What rules look at, of every record.
 pub(crate) struct Sketches(Vec<Sketch>);
 
@@ -111,12 +51,23 @@ impl Sketches {
         let rows = features.rows.par_iter();
         Self(rows.map(|row| Sketch::of(features, row)).collect())
     }
+
+    /// The same where there is room to keep it.
+    pub(crate) fn within(room: Room, features: &Features) -> Option<Self> {
+        let keeps = room.keeps_sketches(features.len());
+        keeps.then(|| Self::of(features))
+    }
+
+    /// What it takes for so many records.
+    fn bytes(records: usize) -> u64 {
+        (records * size_of::<Sketch>()) as u64
+    }
 }
 
 /// Records and the blocks that they are in.
 pub(crate) struct Blocking<'a> {
     features: &'a Features,
-    /// Where all records are looked at, they are made once.
+    /// Made once where all records are looked at.
     sketches: Option<&'a Sketches>,
     hubs: &'a Hubs,
     /// Whether a rule has hubs.
@@ -128,15 +79,15 @@ pub(crate) struct Blocking<'a> {
 impl<'a> Blocking<'a> {
     /// Over a few records, looked at one by one.
     pub(crate) fn new(features: &'a Features, hubs: &'a Hubs) -> Self {
-        Self::with(features, None, hubs)
+        Self::over(features, None, hubs)
     }
 
-    /// Over all records.
-    pub(crate) fn over(features: &'a Features, sketches: &'a Sketches, hubs: &'a Hubs) -> Self {
-        Self::with(features, Some(sketches), hubs)
-    }
-
-    fn with(features: &'a Features, sketches: Option<&'a Sketches>, hubs: &'a Hubs) -> Self {
+    /// Over all records; with what rules look at, where there is room to keep it.
+    pub(crate) fn over(
+        features: &'a Features,
+        sketches: Option<&'a Sketches>,
+        hubs: &'a Hubs,
+    ) -> Self {
         let mut refined = [false; RULES.len()];
         for (rule, _) in &hubs.keys {
             refined[usize::from(*rule)] = true;
@@ -157,68 +108,59 @@ impl<'a> Blocking<'a> {
         }
     }
 
-    /// The blocks of the keys that the predicate takes.
-    pub(crate) fn blocks(&self, take: impl Fn(usize, u32) -> bool + Sync) -> Blocks {
-        self.blocks_of(|_| true, take)
-    }
-
-    /// The same with some records only.
-    pub(crate) fn blocks_of(
-        &self,
-        member: impl Fn(u32) -> bool + Sync,
-        take: impl Fn(usize, u32) -> bool + Sync,
-    ) -> Blocks {
-        let records = self.features.len() as u32;
-        Blocks(entries_by_rule(records, |record, entries| {
-            if !member(record) {
-                return;
-            }
-            let sketch = self.sketch(record);
-            for (rule, entries) in entries.iter_mut().enumerate() {
-                for key in sketch.keys(rule) {
-                    if key != 0 && take(rule, key) {
-                        entries.push(entry(key, record));
-                    }
-                }
-            }
-        }))
-    }
-
-    /// Passes in which all blocks fit into memory, when a shard has one of so many parts of them.
-    pub(crate) fn passes(&self, shards: u32) -> u32 {
-        let entries = self.features.len() * RULES.len() / shards.max(1) as usize;
-        (entries / ENTRIES) as u32 + 1
-    }
-
-    /// Keys by which each rule puts some records into blocks.
-    pub(crate) fn keys_of(&self, records: &[u32]) -> Vec<HashSet<u32>> {
-        let mut keys = vec![HashSet::new(); RULES.len()];
-        for record in records {
-            let sketch = self.sketch(*record);
-            for (rule, keys) in keys.iter_mut().enumerate() {
-                keys.extend(sketch.keys(rule).into_iter().filter(|k| *k != 0));
-            }
-        }
-        keys
-    }
-
     fn is_hub(&self, rule: usize, key: u32) -> bool {
         self.refined[rule] && self.hubs.keys.contains(&(rule as u8, key))
     }
 
-    /// By which refinement a hub makes a pair that shares some parts.
-    fn refinement(&self, rule: usize, key: u32, shared: u32, a: &Sketch) -> Option<Part> {
-        let common = refinements(rule).filter(move |p| shared & p.bit() != 0);
-        let several = common.clone().nth(1).is_some();
-        let mut made = common.filter(|part| {
-            several || !self.is_hub(rule, refined_key(key, *part, a.refinement(*part)))
-        });
-        made.next()
+    /// Calls `leaf` with the keys that a rule gives to a record, each with those of the blocks in which the record
+    /// meets others by it: the key itself, or in place of a hub the keys of its parts.
+    fn leaves(&self, rule: usize, sketch: &Sketch, mut leaf: impl FnMut(u32, u32)) {
+        for key in sketch.keys(rule).into_iter().filter(|key| *key != 0) {
+            if !self.is_hub(rule, key) {
+                leaf(key, key);
+                continue;
+            }
+            let has = |part: &Part| sketch.refinement(*part) != 0;
+            let mut parts = refinements(rule).filter(has);
+            while let Some(part) = parts.next() {
+                let refined = refined_key(key, part, sketch.refinement(part));
+                if !self.is_hub(rule, refined) {
+                    leaf(key, refined);
+                    continue;
+                }
+                // The first part that two records share is the first key, so the second one comes later.
+                for second in parts.clone() {
+                    leaf(key, refined_key(refined, second, sketch.refinement(second)));
+                }
+            }
+        }
     }
 
-    /// Whether a block makes a pair that shares its parts.
-    fn admits(&self, rule: usize, key: u32, shared: u32, a: &Sketch) -> bool {
-        !self.is_hub(rule, key) || self.refinement(rule, key, shared, a).is_some()
+    /// The block in which a key of a rule, which both have, makes a pair that shares some parts.
+    fn leaf(&self, rule: usize, key: u32, shared: u32, a: &Sketch) -> Option<u32> {
+        if !self.is_hub(rule, key) {
+            return Some(key);
+        }
+        let mut common = refinements(rule).filter(|p| shared & p.bit() != 0);
+        let part = common.next()?;
+        let refined = refined_key(key, part, a.refinement(part));
+        if !self.is_hub(rule, refined) {
+            return Some(refined);
+        }
+        let second = common.next()?;
+        Some(refined_key(refined, second, a.refinement(second)))
+    }
+
+    /// The block in which a rule makes a pair that shares its parts and some others. By the phones, a pair may have two:
+    /// the one with the smaller key counts.
+    fn leaf_of(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> Option<u32> {
+        match rule {
+            PHONE_RULE => {
+                let leaf = |key| self.leaf(rule, key, shared, a);
+                a.phone_keys(b).filter_map(leaf).min()
+            }
+            _ => self.leaf(rule, a.key(rule), shared, a),
+        }
     }
 
     /// Whether a rule makes a pair that shares some parts.
@@ -226,131 +168,112 @@ impl<'a> Blocking<'a> {
         let needs = self.needs[rule];
         shared & needs == needs
             && !self.hubs.idle[rule]
-            && (!self.refined[rule]
-                || match rule {
-                    PHONE_RULE => self.phone_key(shared, a, b).is_some(),
-                    _ => self.admits(rule, a.key(rule), shared, a),
-                })
+            && (!self.refined[rule] || self.leaf_of(rule, shared, a, b).is_some())
     }
 
-    /// The smallest key of a phone that makes a pair of two records.
-    fn phone_key(&self, shared: u32, a: &Sketch, b: &Sketch) -> Option<u32> {
-        a.phone_keys(b)
-            .filter(|key| self.admits(PHONE_RULE, *key, shared, a))
-            .min()
+    /// Whether a block is the one in which its rule makes a pair.
+    fn meet(&self, block: &Block<'_>, shared: u32, a: &Sketch, b: &Sketch) -> bool {
+        // Two values may share a key by chance.
+        let needs = self.needs[block.rule];
+        let sure = !self.refined[block.rule] && block.rule != PHONE_RULE;
+        shared & needs == needs
+            && (sure || self.leaf_of(block.rule, shared, a, b) == Some(block.key))
     }
 
     /// Whether this block is the one that scores the pair.
     pub(crate) fn owns(&self, block: &Block<'_>, a: &Member, b: &Member) -> bool {
         let (a, b) = (&a.sketch, &b.sketch);
         let shared = a.shared(b);
-        // Two values may share a key by chance; two phones may make a pair twice.
-        let needs = self.needs[block.rule];
-        shared & needs == needs
-            && (block.rule != PHONE_RULE || self.phone_key(shared, a, b) == Some(block.key))
+        self.meet(block, shared, a, b)
             && !(0..block.rule).any(|earlier| self.makes(earlier, shared, a, b))
     }
 
-    /// The members of a block, in ascending order.
-    pub(crate) fn members(&self, block: &Block<'_>) -> Vec<Member> {
+    /// Some records of a block, in ascending order.
+    pub(crate) fn members(&self, records: impl Iterator<Item = u32>) -> Vec<Member> {
         let member = |record: u32| Member {
             record,
             row: self.features.rows[record as usize],
             copies: 1,
             sketch: self.sketch(record),
         };
-        block.records().map(member).collect()
+        records.map(member).collect()
     }
 
-    /// Calls `pair` for the pairs of a block, once for all pairs of the same two rows, with their number.
+    /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows, with their number and
+    /// with whether no earlier rule makes them. Of a block of very many rows some stand for all.
     pub(crate) fn kinds_of_pairs(
         &self,
         block: &Block<'_>,
-        mut pair: impl FnMut(&Member, &Member, u64),
+        mut pair: impl FnMut(&Member, &Member, u64, bool),
     ) {
         let mut kinds: Vec<Member> = Vec::new();
         let mut places: HashMap<Row, usize> = HashMap::new();
-        for member in self.members(block) {
-            let place = *places.entry(member.row).or_insert(kinds.len());
+        for record in block.records() {
+            let place = places.entry(self.features.rows[record as usize]);
+            let place = *place.or_insert(kinds.len());
             match kinds.get_mut(place) {
                 Some(kind) => kind.copies += 1,
-                None => kinds.push(member),
+                None => kinds.extend(self.members(std::iter::once(record))),
             }
         }
-        self.pairs(block, &kinds, |a, b| pair(a, b, a.copies * b.copies));
-        for kind in kinds.into_iter().filter(|kind| kind.copies > 1) {
-            let among = pairs_of(kind.copies as usize);
-            self.pairs(block, &[kind.clone(), kind], |a, b| pair(a, b, among));
-        }
-    }
-
-    /// Calls `pair` for every pair of the block, once each and in ascending order, refined when the block is a hub.
-    pub(crate) fn pairs(
-        &self,
-        block: &Block<'_>,
-        members: &[Member],
-        mut pair: impl FnMut(&Member, &Member),
-    ) {
-        if !self.is_hub(block.rule, block.key) {
-            return each_pair(members, pair);
-        }
-        let (rule, key) = (block.rule, block.key);
-        let first = |a: &Member, b: &Member| {
+        let times = thin(&mut kinds);
+        let mut each = |a: &Member, b: &Member, n: u64| {
             let shared = a.sketch.shared(&b.sketch);
-            (shared, self.refinement(rule, key, shared, &a.sketch))
+            if self.meet(block, shared, &a.sketch, &b.sketch) {
+                pair(a, b, n * times, self.owns(block, a, b));
+            }
         };
-        for part in refinements(rule) {
-            for group in groups(members.iter(), part) {
-                let value = group[0].sketch.refinement(part);
-                if !self.is_hub(rule, refined_key(key, part, value)) {
-                    each_pair(&group, |a, b| {
-                        if first(a, b).1 == Some(part) {
-                            pair(a, b);
-                        }
-                    });
-                    continue;
-                }
-                for second in refinements(rule).filter(|other| *other != part) {
-                    let common = |shared: u32| {
-                        let mut all = refinements(rule).filter(|p| *p != part);
-                        all.find(|p| shared & p.bit() != 0)
-                    };
-                    for group in groups(group.iter().copied(), second) {
-                        each_pair(&group, |a, b| {
-                            let (shared, made) = first(a, b);
-                            if made == Some(part) && common(shared) == Some(second) {
-                                pair(a, b);
-                            }
-                        });
-                    }
-                }
+        for (at, a) in kinds.iter().enumerate() {
+            let among = pairs_of(a.copies as usize);
+            if among > 0 {
+                each(a, a, among);
+            }
+            for b in &kinds[at + 1..] {
+                each(a, b, a.copies * b.copies);
             }
         }
     }
 
-    /// What would become of a block that is a hub: the most pairs that it has, and the keys of those of its parts
-    /// that are oversized too.
+    /// What would become of a block that is a hub: the most pairs that it has, and the keys of its parts that are
+    /// oversized, which are refined once more and then compared in tiles.
     pub(crate) fn refine(&self, block: &Block<'_>, largest: usize) -> (u64, Vec<u32>) {
-        let members = self.members(block);
         let (mut pairs, mut oversized) = (0, Vec::new());
-        for part in refinements(block.rule) {
-            for group in groups(members.iter(), part) {
+        let all: Vec<u32> = block.records().collect();
+        let mut parts = refinements(block.rule);
+        while let Some(part) = parts.next() {
+            for (value, group) in self.groups(&all, part) {
+                let key = refined_key(block.key, part, value);
                 if group.len() <= largest {
                     pairs += pairs_of(group.len());
                     continue;
                 }
-                oversized.push(refined_key(
-                    block.key,
-                    part,
-                    group[0].sketch.refinement(part),
-                ));
-                for second in refinements(block.rule).filter(|other| *other != part) {
-                    let groups = groups(group.iter().copied(), second);
-                    pairs += groups.iter().map(|g| pairs_of(g.len())).sum::<u64>();
+                oversized.push(key);
+                for second in parts.clone() {
+                    for (value, group) in self.groups(&group, second) {
+                        let key = refined_key(key, second, value);
+                        if group.len() > largest {
+                            oversized.push(key);
+                        }
+                        pairs += pairs_of(group.len());
+                    }
                 }
             }
         }
         (pairs, oversized)
+    }
+
+    /// Records by what they have for a refinement, where two and more have it.
+    fn groups(&self, records: &[u32], part: Part) -> Vec<(u32, Vec<u32>)> {
+        let valued = records
+            .iter()
+            .map(|r| (self.sketch(*r).refinement(part), *r));
+        let mut valued: Vec<(u32, u32)> = valued.filter(|v| v.0 != 0).collect();
+        valued.sort_unstable();
+        valued
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter(|group| group.len() > 1)
+            .map(|group| (group[0].0, group.iter().map(|v| v.1).collect()))
+            .collect()
     }
 
     /// How many rules make a pair.
@@ -369,32 +292,24 @@ impl<'a> Blocking<'a> {
     }
 }
 
-/// Members that share a refinement, two and more.
-fn groups<'m>(members: impl Iterator<Item = &'m Member>, part: Part) -> Vec<Vec<&'m Member>> {
-    let value = |m: &&Member| m.sketch.refinement(part);
-    let mut sorted: Vec<&Member> = members.filter(|m| value(m) != 0).collect();
-    sorted.sort_unstable_by_key(|m| (value(m), m.record));
-    sorted
-        .chunk_by(|a, b| value(a) == value(b))
-        .filter(|group| group.len() > 1)
-        .map(<[_]>::to_vec)
-        .collect()
+/// Leaves so many kinds that their pairs can be compared: those by the lot of their first record. Gives how many pairs each
+/// pair that is left stands for.
+fn thin(kinds: &mut Vec<Member>) -> u64 {
+    const MOST: usize = 2000;
+    if kinds.len() <= MOST {
+        return 1;
+    }
+    let pairs = |kinds: &[Member]| pairs_of(kinds.iter().map(|k| k.copies as usize).sum());
+    let all = pairs(kinds);
+    kinds.sort_unstable_by_key(|k| u64::from(k.record).wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    kinds.truncate(MOST);
+    let left = pairs(kinds).max(1);
+    (all + left / 2) / left
 }
 
 pub(crate) fn pairs_of(n: usize) -> u64 {
     let n = n as u64;
     n * n.saturating_sub(1) / 2
-}
-
-fn each_pair<M>(members: &[M], mut pair: impl FnMut(&Member, &Member))
-where
-    M: std::borrow::Borrow<Member>,
-{
-    for (n, a) in members.iter().enumerate() {
-        for b in &members[n + 1..] {
-            pair(a.borrow(), b.borrow());
-        }
-    }
 }
 
 /// Slot of a key.
@@ -405,11 +320,6 @@ fn slot_of(key: u32) -> u32 {
 /// Shard of a key.
 pub(crate) fn shard_of(key: u32, shards: u32) -> u32 {
     slot_of(key) * shards / KEY_SLOTS
-}
-
-/// Pass of a key within its shard.
-pub(crate) fn pass_of(key: u32, passes: u32) -> u32 {
-    slot_of(key) % passes
 }
 
 /// Of the pairs of records that are one person and count, the share that any rule makes. `truth` is a person per record.

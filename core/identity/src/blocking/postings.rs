@@ -1,10 +1,9 @@
 //! Postings: for each rule the records of each block, for records that come one at a time.
 //!
-//! What a run pairs within a block is found here without passing over the block: a record that is in a hub stands
-//! under the keys of the hub's parts instead, twice refined where these are oversized too.
+//! What a run pairs within a block is found here without passing over the block.
 
-use super::rules::{Sketch, refined_key, refinements};
-use super::{Blocking, Hubs, RULES, entries_by_rule};
+use super::blocks::entries_by_rule;
+use super::{Blocking, Hubs, RULES};
 use crate::by_key::{ByKey, entry};
 use crate::features::Features;
 
@@ -12,35 +11,11 @@ use crate::features::Features;
 pub(crate) struct Postings(Vec<ByKey>);
 
 impl Blocking<'_> {
-    /// The same by all rules that are at work.
+    /// Calls `leaf` with the keys under which a record meets others, by all rules that are at work.
     fn each_leaf(&self, record: u32, mut leaf: impl FnMut(usize, u32)) {
         let sketch = self.sketch(record);
         for rule in (0..RULES.len()).filter(|rule| !self.hubs.idle[*rule]) {
-            self.leaves(rule, &sketch, |key| leaf(rule, key));
-        }
-    }
-
-    /// The keys under which a record meets those that a rule pairs it with.
-    fn leaves(&self, rule: usize, sketch: &Sketch, mut leaf: impl FnMut(u32)) {
-        for key in sketch.keys(rule).into_iter().filter(|key| *key != 0) {
-            if !self.is_hub(rule, key) {
-                leaf(key);
-                continue;
-            }
-            let has = |part| Some(sketch.refinement(part)).filter(|value| *value != 0);
-            for part in refinements(rule) {
-                let Some(value) = has(part) else { continue };
-                let refined = refined_key(key, part, value);
-                if !self.is_hub(rule, refined) {
-                    leaf(refined);
-                    continue;
-                }
-                for second in refinements(rule).filter(|other| *other != part) {
-                    if let Some(value) = has(second) {
-                        leaf(refined_key(refined, second, value));
-                    }
-                }
-            }
+            self.leaves(rule, &sketch, |_, key| leaf(rule, key));
         }
     }
 }

@@ -224,9 +224,12 @@ impl FeaturesBuilder {
     #[must_use]
     pub fn finish(self) -> Features {
         let standing = self.standing();
+        let mut rows = picked(self.rows, &standing);
+        let ids = picked(self.ids, &standing);
+        let source = picked(self.source, &standing);
+        drop(standing);
         let mut used: Vec<Vec<bool>> = self.values.iter().map(|v| vec![false; v.len()]).collect();
-        for place in &standing {
-            let row = &self.rows[*place as usize];
+        for row in &rows {
             for c in (0..col::WIDTH).filter(|c| is_coded(*c)) {
                 used[dict_of(c)][row[c] as usize] = true;
             }
@@ -245,23 +248,28 @@ impl FeaturesBuilder {
         for (new, (_, old)) in sources.iter().enumerate() {
             source_map[*old] = new as u16;
         }
-        let source = |p: &u32| source_map[self.source[*p as usize] as usize];
-        let row = |p: &u32| {
-            let mut row = self.rows[*p as usize];
+        rows.par_iter_mut().for_each(|row| {
             for c in (0..col::WIDTH).filter(|c| is_coded(*c)) {
                 row[c] = built[dict_of(c)].1[row[c] as usize];
             }
-            row
-        };
+        });
         Features {
-            ids: standing.iter().map(|p| self.ids[*p as usize]).collect(),
-            source: standing.iter().map(source).collect(),
-            rows: standing.par_iter().map(row).collect(),
+            ids,
+            source: source.iter().map(|s| source_map[*s as usize]).collect(),
+            rows,
             sources: sources.into_iter().map(|s| s.0).collect(),
             dicts: built.into_iter().map(|b| Arc::new(b.0)).collect(),
             ignored: self.ignored,
         }
     }
+}
+
+/// Some values by their places; where these are all places in order, the values as they are, without a copy.
+fn picked<T: Copy>(values: Vec<T>, places: &[u32]) -> Vec<T> {
+    if places.len() == values.len() && places.iter().zip(0..).all(|(place, n)| *place == n) {
+        return values;
+    }
+    places.iter().map(|place| values[*place as usize]).collect()
 }
 
 /// Whether a column's values are codes of a dictionary.

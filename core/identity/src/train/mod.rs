@@ -7,6 +7,7 @@
 
 mod sample;
 
+use crate::blocking::Room;
 use crate::compare::{COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
 use crate::frequency;
@@ -40,10 +41,18 @@ type Table = [[f64; LEVELS]; COMPARISONS];
 /// Trains a model on the features. Deterministic: same features, policy and seed, same model.
 #[must_use]
 pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
+    let mut features = features.clone();
+    train_within(Room::default(), &mut features, policy, seed)
+}
+
+/// [`train`] within some memory. The features come out as the model reads them, with names split and read.
+#[must_use]
+pub fn train_within(room: Room, features: &mut Features, policy: &Policy, seed: u64) -> Model {
     let lexicon = Lexicon::learn(features);
-    let features = &lexicon.resolve(features.clone());
+    *features = lexicon.resolve(std::mem::take(features));
+    let features = &*features;
     let used = used(policy);
-    let (mut rules, sample) = sample::draw(features, policy, seed, &used);
+    let (mut rules, sample) = sample::draw(features, policy, seed, &used, room);
     let n = features.len() as f64;
     let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
     let mut fit = Fit::new(sample, all_pairs);

@@ -6,15 +6,13 @@ use std::collections::{BTreeMap, BinaryHeap};
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
-use crate::blocking::{Blocking, Hubs, RULES, Sketches, pairs_of, pass_of};
+use crate::blocking::{Blocking, Hubs, RULES, Room, Sketches, pairs_of};
 use crate::compare::{COMPARISONS, Comparing, Levels};
 use crate::features::{Features, Row};
 use crate::model::RuleStats;
 use crate::policy::Policy;
 
 const SAMPLE_PER_RULE: u64 = 150_000;
-/// Blocks that are counted together.
-const BLOCKS: usize = 512;
 const RANDOM_PAIRS: u64 = 1_000_000;
 /// Shares of one person, one household and strangers among the pairs of a rule, to begin with.
 pub(super) const SHARES: [f64; 3] = [0.4, 0.1, 0.5];
@@ -43,6 +41,7 @@ pub(super) fn draw(
     policy: &Policy,
     seed: u64,
     used: &[bool; COMPARISONS],
+    room: Room,
 ) -> (Vec<RuleStats>, Sample) {
     let pattern = |a: &Row, b: &Row| {
         let mut levels = Comparing::new(features, a, b).levels();
@@ -51,11 +50,29 @@ pub(super) fn draw(
         }
         levels
     };
-    let sketches = Sketches::of(features);
-    let (stats, hubs, drawn) = survey(features, &sketches, policy, seed);
-    let blocking = Blocking::over(features, &sketches, &hubs);
+    let sketches = Sketches::within(room, features);
+    let unrefined = Hubs::default();
+    let blocking = Blocking::over(features, sketches.as_ref(), &unrefined);
+    let (stats, hubs, drawn) = survey(&blocking, policy, seed, room);
+    let blocking = Blocking::over(features, sketches.as_ref(), &hubs);
     let keys: Vec<HashSet<u32>> = drawn.iter().map(Drawn::keys).collect();
-    let blocks = blocking.blocks(|rule, key| keys[rule].contains(&key));
+    let mut counted: Vec<HashMap<(Levels, bool), u64>> = vec![HashMap::new(); RULES.len()];
+    for pass in blocking.passes(room, 1) {
+        let blocks = blocking.blocks(&pass, |_| true, |rule, key, _| keys[rule].contains(&key));
+        for r in pass.rules {
+            let counts = blocks
+                .of(r)
+                .fold(HashMap::new, |mut counts: HashMap<_, u64>, block| {
+                    blocking.kinds_of_pairs(&block, |a, b, times, first| {
+                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += times;
+                    });
+                    counts
+                });
+            for (kind, n) in counts.collect::<Vec<_>>().into_iter().flatten() {
+                *counted[r].entry(kind).or_default() += n;
+            }
+        }
+    }
     let mut sample = Sample {
         candidates: vec![Patterns::new(); RULES.len()],
         random: random(features, seed, pattern),
@@ -66,23 +83,9 @@ pub(super) fn draw(
         .enumerate()
         .filter(|(r, _)| !keys[*r].is_empty())
     {
-        let counted: Vec<HashMap<(Levels, bool), u64>> = blocks
-            .of(r)
-            .par_chunks(BLOCKS)
-            .map(|blocks| {
-                let mut counts = HashMap::new();
-                for block in blocks {
-                    blocking.kinds_of_pairs(block, |a, b, times| {
-                        let first = blocking.owns(block, a, b);
-                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += times;
-                    });
-                }
-                counts
-            })
-            .collect();
         let up = stats[r].pairs as f64 / drawn[r].pairs as f64;
         let mut patterns = Patterns::new();
-        for ((levels, first), n) in counted.into_iter().flatten() {
+        for ((levels, first), n) in std::mem::take(&mut counted[r]) {
             *patterns.entry(levels).or_default() += n as f64;
             if first {
                 *sample.candidates[r].entry(levels).or_default() += n as f64 * up;
@@ -99,37 +102,39 @@ pub(super) fn draw(
 
 /// Sizes of all blocks, the oversized ones, and by rule the keys of those that are drawn.
 fn survey(
-    features: &Features,
-    sketches: &Sketches,
+    blocking: &Blocking<'_>,
     policy: &Policy,
     seed: u64,
+    room: Room,
 ) -> (Vec<RuleStats>, Hubs, Vec<Drawn>) {
-    let none = Hubs::default();
-    let blocking = Blocking::over(features, sketches, &none);
+    let largest = policy.max_block_size as usize;
     let mut stats: Vec<RuleStats> = RULES.iter().map(|rule| RuleStats::of(rule.name)).collect();
     let mut drawn = vec![Drawn::default(); RULES.len()];
-    let passes = blocking.passes(1);
-    for pass in 0..passes {
-        let blocks = blocking.blocks(|_, key| pass_of(key, passes) == pass);
-        for (r, (stats, drawn)) in stats.iter_mut().zip(&mut drawn).enumerate() {
-            let blocks = blocks.of(r);
-            let largest = policy.max_block_size as usize;
-            let sizes: Vec<(u64, Vec<u32>)> = blocks
-                .par_iter()
-                .map(|block| match block.len() > largest {
-                    true => blocking.refine(block, largest),
-                    false => (pairs_of(block.len()), Vec::new()),
-                })
-                .collect();
-            stats.blocks += blocks.len() as u64;
-            for (block, (pairs, oversized)) in blocks.iter().zip(sizes) {
+    for pass in blocking.passes(room, 1) {
+        let blocks = blocking.blocks(&pass, |_| true, |_, _, _| true);
+        for r in pass.rules {
+            let (stats, drawn) = (&mut stats[r], &mut drawn[r]);
+            let looked_at = blocks.of(r).fold(Looked::default, |mut looked, block| {
+                let Looked { stats, drawn } = &mut looked;
+                stats.blocks += 1;
                 stats.largest = stats.largest.max(block.len() as u64);
-                stats.pairs += pairs;
+                let mut pairs = pairs_of(block.len());
                 if block.len() > largest {
+                    let (left, oversized) = blocking.refine(&block, largest);
+                    pairs = left;
                     stats.hubs.push(block.key);
                     stats.hubs.extend(oversized);
                 }
+                stats.pairs += pairs;
                 drawn.offer(mix(seed ^ u64::from(block.key)), block.key, pairs);
+                looked
+            });
+            for part in looked_at.collect::<Vec<_>>() {
+                stats.blocks += part.stats.blocks;
+                stats.largest = stats.largest.max(part.stats.largest);
+                stats.pairs += part.stats.pairs;
+                stats.hubs.extend(part.stats.hubs);
+                drawn.take(part.drawn);
             }
         }
     }
@@ -140,6 +145,21 @@ fn survey(
         hubs.keys.extend(stats.hubs.iter().map(|k| (r as u8, *k)));
     }
     (stats, hubs, drawn)
+}
+
+/// What some blocks of a rule come to.
+struct Looked {
+    stats: RuleStats,
+    drawn: Drawn,
+}
+
+impl Default for Looked {
+    fn default() -> Self {
+        Self {
+            stats: RuleStats::of(""),
+            drawn: Drawn::default(),
+        }
+    }
 }
 
 /// Blocks in a random order until they make enough pairs: the last of those that are kept comes first.
@@ -158,6 +178,12 @@ impl Drawn {
         {
             self.pairs -= last;
             self.blocks.pop();
+        }
+    }
+
+    fn take(&mut self, others: Self) {
+        for (lot, key, pairs) in others.blocks {
+            self.offer(lot, key, pairs);
         }
     }
 
