@@ -89,7 +89,7 @@ impl Matcher {
                 copies: Some(&copies),
             }));
         }
-        let copies = copies.into_edges();
+        let copies = copies.into_edges(&out.edges);
         out.pairs += copies.len() as u64;
         out.edges.extend(copies);
         out.sort();

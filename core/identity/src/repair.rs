@@ -60,7 +60,7 @@ pub(crate) fn partition(
 ) -> Forest {
     let n = matcher.features.len();
     // Copies say nothing that the record which stands for them does not say: it alone is looked at.
-    let standing = standing_for(matcher, accepted, pins);
+    let standing = standing_for(matcher, accepted, pins, policy);
     let stands = |record: u32| standing[record as usize] == record;
     let moved = |e: &Edge| moved(e, &standing);
     let of_copies: Vec<Edge> = accepted
@@ -129,10 +129,24 @@ pub(crate) fn partition(
     }
     let records: Vec<u32> = records.iter().copied().filter(|r| stands(*r)).collect();
     reconsider(&repair, &records, weak, &mut result);
-    for (record, standing) in (0..).zip(&standing) {
-        result.union(record, *standing);
-    }
+    join_copies(matcher, &standing, policy, &mut result);
     result
+}
+
+/// Puts copies with the record that stands for them; where only pairs across files count, when it is with one of another
+/// file.
+fn join_copies(matcher: &Matcher, standing: &[u32], policy: &Policy, result: &mut Forest) {
+    let root: Vec<u32> = standing.iter().map(|s| result.find(*s)).collect();
+    let source = &matcher.features.source;
+    let mut mixed = vec![!policy.across_sources; root.len()];
+    for (record, root) in root.iter().enumerate() {
+        mixed[*root as usize] |= source[record] != source[*root as usize];
+    }
+    for ((record, standing), root) in (0..).zip(standing).zip(root) {
+        if mixed[root as usize] {
+            result.union(record, *standing);
+        }
+    }
 }
 
 /// An edge of copies as one of the records that stand for them; nothing where both are copies of one.
@@ -153,7 +167,7 @@ fn once_each(x: &Edge, y: &Edge) -> std::cmp::Ordering {
         .then(y.rule.cmp(&x.rule))
 }
 
-fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
+pub(crate) fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
     y.weight
         .total_cmp(&x.weight)
         .then((x.left, x.right).cmp(&(y.left, y.right)))
