@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use musubi_identity::{
-    COMPARISON, Diagnostic, Edge, Edges, Linked, Matcher, Model, Policy, Registry, Room, link,
-    train_within,
+    COMPARISON, Diagnostic, Edge, Edges, IDENTIFIER_RULE, Linked, Matcher, Model, Policy, Registry,
+    Room, link, train_within,
 };
 
 pub use self::{
@@ -153,7 +153,10 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     });
     watch.phase("putting together");
     let linked = clock.time("link", || {
-        link(&matcher, &edges, &Registry::default(), &policy)
+        let mut linked = link(&matcher, &edges, &Registry::default(), &policy);
+        // Of a first run, what happened to ids and whom to ask about is in the clusters and the edges.
+        (linked.events, linked.review) = (Vec::new(), Vec::new());
+        linked
     });
     let found = Found {
         matcher,
@@ -219,13 +222,23 @@ impl Found {
     fn links(&self) -> Vec<Edge> {
         let customer = self.customer();
         let same = |e: &&Edge| customer[e.left as usize] == customer[e.right as usize];
-        let mut links: Vec<Edge> = self.linked.links.clone();
+        let scored = |e: &&Edge| e.rule != IDENTIFIER_RULE;
+        let proofs: Vec<Edge> = self
+            .linked
+            .links
+            .iter()
+            .filter(|e| !scored(e))
+            .copied()
+            .collect();
+        let mut links = Vec::with_capacity(proofs.len() + self.edges.iter().filter(same).count());
+        links.extend(proofs);
         links.extend(self.edges.iter().filter(same));
         // A pair that an identifier proves stands as that.
-        links.sort_by(|a, b| {
+        links.sort_unstable_by(|a, b| {
             (a.left, a.right)
                 .cmp(&(b.left, b.right))
                 .then(b.weight.total_cmp(&a.weight))
+                .then(b.rule.cmp(&a.rule))
         });
         links.dedup_by_key(|e| (e.left, e.right));
         links

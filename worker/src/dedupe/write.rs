@@ -20,6 +20,9 @@ use super::{Found, records::Records, table::Table};
 /// Rows of one batch.
 const BATCH: usize = 64 << 10;
 
+/// Rows that are in memory before they are written.
+const GROUP: usize = 4 * BATCH;
+
 /// `clusters.parquet`: the customer and household of every row.
 pub(super) fn clusters(
     out: &Path,
@@ -109,6 +112,7 @@ fn parquet(
     whole(out, name, |file| {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+            .set_max_row_group_row_count(Some(GROUP))
             .build();
         let mut writer = None;
         for batch in batches {
