@@ -39,6 +39,7 @@ fn audience(folder: &Path, deliver: Delivery) -> AudienceSpec {
             file: Some(FileDestination {
                 path: folder.display().to_string(),
             }),
+            s3: None,
         },
         deliver,
     }

@@ -45,7 +45,7 @@ spec:
     let spec = catalog.source("shop").expect("the source");
     let (stream, secrets) = (&spec.streams[0], catalog.secrets());
     let s3 = spec.connector.s3.as_ref().expect("s3");
-    let location = source::s3_location(s3, secrets).expect("a location");
+    let location = source::s3_location(s3, |s, k| secrets.get(s, k)).expect("a location");
     let store = Store::open(&location).expect("open");
     for (name, text) in [
         ("orders/2026/11/orders_24.csv", "a\n1\n"),

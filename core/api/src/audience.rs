@@ -4,7 +4,7 @@ use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::ReadyStatus;
+use crate::{conditions::ReadyStatus, source::S3Connector};
 
 /// A segment of customers and where it is delivered.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -61,12 +61,15 @@ pub struct AudienceSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
     crates(kube_core = "::kube_core"),
-    validation = ("[has(self.file)].exists_one(x, x)", "give a destination: `file`")
+    validation = ("[has(self.file), has(self.s3)].exists_one(x, x)", "give exactly one of `file` and `s3`")
 )]
 pub struct Destination {
-    /// A CSV file.
+    /// A CSV file in a folder of the machine that delivers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileDestination>,
+    /// A CSV file below a prefix of a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Connector>,
 }
 
 /// A CSV file.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, SecretKeySelector};
 use musubi_api::{
+    audience::AudienceSpec,
     run::{Run, Stage},
     secrets::variable,
     source::{S3Connector, SecretRef, SourceSpec},
@@ -30,6 +31,9 @@ pub(crate) fn needed(run: &Run, stage: Stage) -> BTreeSet<Key> {
     if all || matches!(stage, Stage::Load | Stage::Activate) {
         keys.extend(run.warehouses.values().flat_map(of_warehouse));
     }
+    if stage == Stage::Activate {
+        keys.extend(run.audiences.values().flat_map(of_audience));
+    }
     keys
 }
 
@@ -52,6 +56,11 @@ pub(crate) fn of_warehouse(warehouse: &WarehouseSpec) -> BTreeSet<Key> {
         .into_iter()
         .flat_map(|d| pairs(&d.credentials, DATABASE))
         .collect()
+}
+
+/// The keys of an audience's destination.
+pub(crate) fn of_audience(audience: &AudienceSpec) -> BTreeSet<Key> {
+    s3(audience.destination.s3.as_ref())
 }
 
 /// The keys of a bucket.

@@ -105,6 +105,9 @@ impl Judged for Warehouse {
 
 impl Judged for Audience {
     status!();
+    fn keys(&self) -> BTreeSet<Key> {
+        credentials::of_audience(&self.spec)
+    }
     fn beside(&self, context: &Context) -> Vec<Value> {
         near(self.namespace(), &context.objects.warehouses)
     }

@@ -1,10 +1,10 @@
-//! `examples/bento` in a cluster: the same tables as on a laptop.
+//! `examples/bento` in a cluster, with a bucket and a PostgreSQL: the same tables as on a laptop, the second day by cron.
 
 #[path = "support/mod.rs"]
+#[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::{path::Path, sync::Arc};
-
+use jiff::{Timestamp, ToSpan as _, Zoned};
 use k8s_openapi::api::{
     batch::v1::Job,
     coordination::v1::Lease,
@@ -12,97 +12,73 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
+    runtime::wait::await_condition,
 };
-use musubi::{
-    demo::{examples, world},
-    digest::{Ids, published},
-    stage::{
-        Context,
-        runner::{self, StageSummary, Watch},
-    },
-};
+use musubi::digest::{Ids, published};
 use musubi_api::{
-    load_paths,
-    run::{Stage, StageReport},
-    status::StageState,
+    pipeline::{CustomerPipeline, CustomerPipelineRun},
+    run::Stage,
+    status::{StageState, StageStatus},
 };
-use musubi_testing::Cluster;
-use serde_json::Value;
-use support::World;
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn stage(&self, _: Stage, _: u32) {}
-    fn shard(&self, _: &StageReport) {}
-    fn complete(&self, _: &StageSummary) {}
-}
-
-/// The run of a laptop: the digest of every table.
-async fn on_a_laptop(
-    folder: &Path,
-    as_of: jiff::Timestamp,
-) -> std::collections::BTreeMap<String, String> {
-    let catalog = load_paths(&[folder.to_owned()]).unwrap_or_else(|p| panic!("{p}"));
-    let run = catalog
-        .resolve_run(Some("bento"), "laptop", as_of)
-        .unwrap_or_else(|p| panic!("{p}"));
-    let context = Context::open(run, catalog.secrets().clone()).expect("a lake");
-    let done = runner::run(&context, 2, Arc::new(Nobody)).await;
-    done.expect("a run");
-    published(&context.store, Ids::Published)
-        .await
-        .expect("digests")
-}
-
-/// The example's resources, with files and lake in a bucket: a pod has no folder of this machine.
-fn resources(world: &World) -> Vec<Value> {
-    let mut all = Vec::new();
-    for (_, text) in examples::FILES {
-        let documents: Vec<Value> = serde_saphyr::from_multiple(text).expect("YAML");
-        all.extend(documents);
-    }
-    // A file of this machine is no warehouse for pods, and no place for an audience.
-    all.retain(|object| !matches!(object["kind"].as_str(), Some("Warehouse" | "Audience")));
-    for object in &mut all {
-        let spec = &mut object["spec"];
-        if let Some(path) = spec["connector"]["folder"]["path"].as_str() {
-            let prefix = path.trim_start_matches("./").to_owned();
-            spec["connector"] = serde_json::json!({ "s3": world.s3(&prefix) });
-        }
-        if spec.get("lake").is_some() {
-            spec["lake"] = serde_json::json!({ "s3": world.s3("lake") });
-            spec["warehouses"] = Value::Array(Vec::new());
-            spec["audiences"] = Value::Array(Vec::new());
-            spec["pods"] = serde_json::json!({
-                "memory": "1Gi", "cpu": "100m",
-                // Cleaning runs out of memory, and is repeated with more.
-                "stages": [{ "stage": "clean", "memory": "16Mi", "maxMemory": "1Gi" }],
-            });
-        }
-    }
-    all
-}
+use musubi_testing::{Cluster, Postgres};
+use serde_json::json;
+use support::{
+    World,
+    example::{Digests, Example, pipeline, with_postgres},
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_in_the_cluster_gives_the_tables_of_a_laptop() {
+async fn two_days_in_the_cluster_give_the_tables_of_a_laptop() {
     let Some(cluster) = Cluster::find() else {
         return;
     };
     let world = World::new(cluster, "bento").await;
-    let folder = world.folder.path().join("world");
-    examples::write(&folder).expect("the example");
-    world::World::generate(300, 2, 7, &folder).expect("a world");
-    let as_of: jiff::Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
-
-    world.upload(&folder.join("data"), "data").await;
-    for object in resources(&world) {
-        world.apply(&object).await;
+    let warehouse = Postgres::start_at(&world.cluster.host).unwrap_or_else(|e| panic!("{e}"));
+    let example = Example::new(2);
+    example.receive(0, &world).await;
+    let mut resources = with_postgres(&world, &warehouse).await;
+    let bento = pipeline(&mut resources);
+    // Cleaning runs out of memory, and is repeated with more.
+    bento["pods"]["stages"] = json!([{ "stage": "clean", "memory": "16Mi", "maxMemory": "1Gi" }]);
+    // The first day is asked for, whatever time it is.
+    bento["schedule"] = json!(null);
+    for object in &resources {
+        world.apply(object).await;
     }
     world.install();
+
+    let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
     world.begin("first", "bento", as_of).await;
-    // While it cleans, everybody who knows of it is gone, and so is what it is pinned to.
+    everybody_forgets(&world).await;
+    let expected = example.on_a_laptop(as_of).await;
+    let first = world.complete("first").await;
+    every_stage_is_complete(&first, 1);
+    let clean = stage(&first, Stage::Clean);
+    assert!(clean.killed.is_some(), "{clean:#?}");
+    assert_eq!(clean.memory.as_deref(), Some("1Gi"));
+    assert_eq!(published_in(&world).await, expected);
+    same_rows(&warehouse, &example, &expected);
+    same_audience(&world, &example, 1).await;
+    jobs_are_left_alone(&world, &first).await;
+
+    example.receive(1, &world).await;
+    let second = by_cron(&world).await;
+    let second = world.complete(&second).await;
+    every_stage_is_complete(&second, 2);
+    let snapshot = second.status.clone().and_then(|s| s.snapshot);
+    let expected = example
+        .on_a_laptop(snapshot.expect("a snapshot").as_of.0)
+        .await;
+    assert_eq!(published_in(&world).await, expected);
+    same_rows(&warehouse, &example, &expected);
+    same_audience(&world, &example, 2).await;
+    one_operator_leads_at_a_time(&world).await;
+    world.remove().await;
+}
+
+/// While it cleans, everybody who knows of the run is gone, and so is what it is pinned to.
+async fn everybody_forgets(world: &World) {
     let begun = world
         .until("first", |run| {
             let stage = run.status.as_ref().and_then(|s| s.stage.as_deref());
@@ -115,26 +91,82 @@ async fn a_run_in_the_cluster_gives_the_tables_of_a_laptop() {
     let params = DeleteParams::default();
     let gone = config_maps.delete(&snapshot.config_map, &params).await;
     gone.expect("delete the snapshot");
-    let expected = on_a_laptop(&folder, as_of).await;
-    let run = world.complete("first").await;
+    let again = await_condition(
+        config_maps,
+        &snapshot.config_map,
+        |map: Option<&ConfigMap>| map.is_some_and(|map| map.metadata.deletion_timestamp.is_none()),
+    );
+    again.await.expect("the snapshot is made again");
+}
+
+/// The run that the schedule makes, which is due in a moment.
+async fn by_cron(world: &World) -> String {
+    let soon: Zoned = Zoned::now().in_tz("Asia/Tokyo").expect("a time zone") + 1.minute();
+    let cron = format!("{} {} * * *", soon.minute(), soon.hour());
+    let pipelines: Api<CustomerPipeline> = Api::namespaced(world.client.clone(), &world.namespace);
+    let schedule = json!({ "spec": { "schedule": { "cron": cron, "timeZone": "Asia/Tokyo" } } });
+    let (params, schedule) = (PatchParams::default(), Patch::Merge(schedule));
+    let patched = pipelines.patch("bento", &params, &schedule).await;
+    patched.expect("a schedule");
+    let last = |pipeline: Option<&CustomerPipeline>| {
+        let last = pipeline?.status.as_ref()?.last_run.clone();
+        last.filter(|name| name != "first")
+    };
+    let made = |pipeline: Option<&CustomerPipeline>| last(pipeline).is_some();
+    let pipeline = await_condition(pipelines, "bento", made)
+        .await
+        .expect("watch");
+    last(pipeline.as_ref()).expect("a run")
+}
+
+fn stage(run: &CustomerPipelineRun, stage: Stage) -> StageStatus {
     let status = run.status.clone().unwrap_or_default();
-    assert_eq!(status.published_version, Some(1));
-    let done = |s: &musubi_api::status::StageStatus| s.state == StageState::Complete;
+    let found = status.stages.into_iter().find(|s| s.stage == stage);
+    found.expect("the stage")
+}
+
+fn every_stage_is_complete(run: &CustomerPipelineRun, version: i64) {
+    let status = run.status.clone().unwrap_or_default();
+    assert_eq!(status.published_version, Some(version));
     assert_eq!(status.stages.len(), Stage::ALL.len());
-    assert!(status.stages.iter().all(done), "{:#?}", status.stages);
-    let clean = status.stages.iter().find(|s| s.stage == Stage::Clean);
-    let clean = clean.expect("the stage");
-    assert!(clean.killed.is_some(), "{clean:#?}");
-    assert_eq!(clean.memory.as_deref(), Some("1Gi"));
-    let again = config_maps.get(&snapshot.config_map).await;
-    again.expect("the snapshot is made again");
+    for stage in &status.stages {
+        assert_eq!(stage.state, StageState::Complete, "{stage:#?}");
+        assert!(stage.shards > 0, "{stage:#?}");
+    }
+}
+
+async fn published_in(world: &World) -> Digests {
     let digests = published(&world.store("lake"), Ids::Published).await;
-    assert_eq!(digests.expect("digests"), expected);
-    let attempts = status.stages.iter().filter(|s| s.job.is_some());
-    let attempts = attempts.map(|s| s.attempt).sum();
-    jobs_are_left_alone(&world, &run.uid().unwrap_or_default(), attempts).await;
-    one_operator_leads_at_a_time(&world).await;
-    world.remove().await;
+    digests.expect("digests")
+}
+
+/// Every table of PostgreSQL has as many rows as that of the laptop's file.
+fn same_rows(warehouse: &Postgres, example: &Example, tables: &Digests) {
+    let file = example.file("bento.sqlite");
+    let laptop = rusqlite::Connection::open(file).expect("the laptop's warehouse");
+    for table in tables.keys() {
+        let count = format!("select count(*) from \"{table}\"");
+        let expected: i64 = laptop
+            .query_row(&count, [], |row| row.get(0))
+            .expect("a count");
+        let found = warehouse.sql(&format!("set search_path to musubi; {count}"));
+        let found = found.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(found, expected.to_string(), "{table}");
+        let known = ["customers", "orders"].contains(&table.as_str());
+        assert!(expected > 0 || !known, "{table} is empty");
+    }
+}
+
+/// What was delivered is what the laptop delivered, byte by byte.
+async fn same_audience(world: &World, example: &Example, version: u64) {
+    let name = format!("loyal-online-v{version:06}.csv");
+    let here = std::fs::read(example.file("audiences").join(&name)).expect("a file");
+    let there = world
+        .store("audiences")
+        .get(&name)
+        .await
+        .expect("an object");
+    assert!(here == there, "{name}");
 }
 
 /// Two replicas stand by; the lease changed hands when its holder was killed, and not otherwise.
@@ -145,23 +177,21 @@ async fn one_operator_leads_at_a_time(world: &World) {
     assert!(transitions.is_some_and(|n| n <= 2), "{transitions:?}");
 }
 
-/// One Job for each attempt at a stage that has shards; none was made twice, and each may go after a while.
-async fn jobs_are_left_alone(world: &World, run: &str, attempts: i32) {
+/// One Job for each attempt at a stage; none was made twice, and each may go after a while.
+async fn jobs_are_left_alone(world: &World, run: &CustomerPipelineRun) {
+    let stages = run.status.clone().unwrap_or_default().stages;
+    let attempts: i32 = stages.iter().map(|s| s.attempt).sum();
+    // Cleaning was repeated once.
+    assert_eq!(usize::try_from(attempts), Ok(Stage::ALL.len() + 1));
+    let label = format!("musubi.dev/run-uid={}", run.uid().unwrap_or_default());
     let jobs: Api<Job> = Api::namespaced(world.client.clone(), &world.namespace);
-    let label = format!("musubi.dev/run-uid={run}");
     let found = jobs.list(&ListParams::default().labels(&label)).await;
     let jobs = found.expect("Jobs").items;
-    // No warehouse and no audience: load and activate have no shard. Cleaning was repeated once.
-    assert_eq!(jobs.len(), Stage::ALL.len() - 2 + 1);
     assert_eq!(i32::try_from(jobs.len()), Ok(attempts));
     for job in &jobs {
         let spec = job.spec.as_ref().expect("a spec");
-        assert_eq!(
-            spec.ttl_seconds_after_finished,
-            Some(3600),
-            "{}",
-            job.name_any()
-        );
+        let kept = spec.ttl_seconds_after_finished;
+        assert_eq!(kept, Some(3600), "{}", job.name_any());
     }
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
     let pods = pods.list(&ListParams::default().labels(&label)).await;

@@ -5,13 +5,7 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::batch::v1::Job;
@@ -24,8 +18,8 @@ use kube::{
 use musubi_api::pipeline::{CustomerPipeline, CustomerPipelineRun};
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
+use support::operator::{Operator, kubeconfig};
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
     sync::mpsc,
 };
@@ -237,7 +231,7 @@ impl Stage {
         for object in resources() {
             self.apply(namespace, &object).await;
         }
-        let mut process = operator.start();
+        let mut process = operator.start("musubi");
         for (name, pipeline) in [("first", "every"), ("fails", "ends")] {
             let run = object("CustomerPipelineRun", name, json!({ "pipeline": pipeline }));
             self.apply(namespace, &run).await;
@@ -261,7 +255,7 @@ impl Stage {
         let told = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(told.expect("kill").success());
         process.wait().await.expect("the operator ends");
-        let process = operator.start();
+        let process = operator.start("musubi");
         let runs: Api<CustomerPipelineRun> = Api::namespaced(self.client.clone(), namespace);
         let over = |run: Option<&CustomerPipelineRun>| {
             run.and_then(|r| r.status.as_ref())
@@ -309,64 +303,6 @@ async fn next_job(jobs: &Api<Job>, seen: &mut BTreeSet<String>) -> String {
         }
     }
     unreachable!("a watch does not end")
-}
-
-/// An operator that runs beside the cluster, as the ServiceAccount of the chart.
-struct Operator {
-    kubeconfig: PathBuf,
-    namespace: String,
-    lines: mpsc::UnboundedSender<String>,
-}
-
-impl Operator {
-    fn start(&self) -> Child {
-        // Tests lie in a folder below it.
-        let here = std::env::current_exe().expect("this program");
-        let program = here.ancestors().nth(2).expect("target");
-        let mut child = Command::new(program.join("musubi-operator"))
-            .args(["--worker-image=localhost/musubi:test", "--port=0"])
-            .args(["--lease-seconds=5", "--identity=it"])
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("MUSUBI_NAMESPACE", &self.namespace)
-            .env("POD_NAMESPACE", &self.namespace)
-            .env(
-                "RUST_LOG",
-                "info,musubi_operator=debug,kube_lease_manager=debug",
-            )
-            .env("RUST_BACKTRACE", "0")
-            .stderr(Stdio::piped())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the operator: cargo build --workspace --bins");
-        let stderr = child.stderr.take().expect("a pipe");
-        let lines = self.lines.clone();
-        tokio::spawn(async move {
-            let mut said = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = said.next_line().await {
-                let _ = lines.send(line);
-            }
-        });
-        child
-    }
-}
-
-/// What an operator connects with: an administrator, who takes the part of its ServiceAccount.
-fn kubeconfig(cluster: &Cluster, folder: &Path, namespace: &str) -> PathBuf {
-    let text = std::fs::read_to_string(&cluster.kubeconfig).expect("kubeconfig");
-    let mut config: Value = serde_saphyr::from_str(&text).expect("kubeconfig");
-    for user in config["users"].as_array_mut().expect("users") {
-        user["user"]["as"] = format!("system:serviceaccount:{namespace}:musubi").into();
-        let groups = [
-            "system:authenticated".to_owned(),
-            "system:serviceaccounts".to_owned(),
-            format!("system:serviceaccounts:{namespace}"),
-        ];
-        user["user"]["as-groups"] = json!(groups);
-    }
-    let file = folder.join("kubeconfig");
-    std::fs::write(&file, config.to_string()).expect("kubeconfig");
-    file
 }
 
 fn object(kind: &str, name: &str, spec: Value) -> Value {

@@ -18,6 +18,8 @@ pub struct Cluster {
     pub image: String,
     /// Folder with `kubectl` and `helm`.
     tools: PathBuf,
+    /// What brought the cluster up, when it is our own.
+    xtask: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -36,7 +38,25 @@ impl Cluster {
             image,
             // Without it those on the PATH.
             tools: get("MUSUBI_CLUSTER_TOOLS").unwrap_or_default().into(),
+            xtask: get("MUSUBI_CLUSTER_XTASK").map(PathBuf::from),
         })
+    }
+
+    /// Whether the cluster is this checkout's own, whose nodes may come and go.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.xtask.is_some()
+    }
+
+    /// Gives an order to this checkout's own cluster: `["node", "2"]` for `cargo xtask cluster node 2`.
+    ///
+    /// # Errors
+    /// What it said when it failed, and when the cluster is not our own.
+    pub fn order(&self, order: &[&str]) -> Result<String, StartError> {
+        let Some(xtask) = &self.xtask else {
+            return Err(StartError("the cluster is somebody else's".into()));
+        };
+        ran(Command::new(xtask).arg("cluster").args(order))
     }
 
     /// Runs `kubectl` or `helm` to its end, and gives what it printed.
@@ -44,21 +64,21 @@ impl Cluster {
     /// # Errors
     /// What it said when it failed.
     pub fn tool(&self, name: &str, args: &[&str]) -> Result<String, StartError> {
-        let out = Command::new(self.tools.join(name))
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(args)
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| StartError(format!("{name}: {e}")))?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        if out.status.success() {
-            return Ok(text(&out.stdout));
-        }
-        let args = args.join(" ");
-        Err(StartError(format!("{name} {args}: {}", text(&out.stderr))))
+        let mut command = Command::new(self.tools.join(name));
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
+        ran(&mut command)
     }
+}
+
+/// Runs a command in the checkout to its end, and gives what it printed, or said when it failed.
+fn ran(command: &mut Command) -> Result<String, StartError> {
+    let out = command.current_dir(root()).stdin(Stdio::null()).output();
+    let out = out.map_err(|e| StartError(format!("{command:?}: {e}")))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if out.status.success() {
+        return Ok(text(&out.stdout));
+    }
+    Err(StartError(format!("{command:?}: {}", text(&out.stderr))))
 }
 
 /// Top folder of the checkout.

@@ -37,7 +37,8 @@ impl Cutter {
     pub fn start(upstream: u16) -> io::Result<Self> {
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
-        let port = crate::serve::serve(move |client| serve(client, upstream, &shared))?;
+        let port =
+            crate::serve::serve("127.0.0.1", move |client| serve(client, upstream, &shared))?;
         Ok(Self { port, state })
     }
 

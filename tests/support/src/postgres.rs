@@ -1,6 +1,8 @@
 //! A PostgreSQL of our own.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -33,11 +35,30 @@ impl Postgres {
 
     /// Starts one with more settings (`("wal_level", "logical")`).
     pub fn start_with(settings: &[(&str, &str)]) -> Result<Self, StartError> {
+        Self::begin(None, settings)
+    }
+
+    /// Starts one that listens on one more address of this machine, and answers whoever reaches it there and knows
+    /// the password.
+    pub fn start_at(address: &str) -> Result<Self, StartError> {
+        Self::begin(Some(address), &[])
+    }
+
+    fn begin(address: Option<&str>, settings: &[(&str, &str)]) -> Result<Self, StartError> {
         let bin = bin()?;
         let dir = tempfile::Builder::new().prefix("musubi-pg-").tempdir()?;
         let user = unprivileged(dir.path())?;
         let data = dir.path().join("data");
         initdb(&bin, dir.path(), &data, user)?;
+        let mut addresses = "127.0.0.1".to_owned();
+        if let Some(address) = address {
+            addresses = format!("{addresses},{address}");
+            let rule = "host all all samenet scram-sha-256\n";
+            let mut rules = OpenOptions::new()
+                .append(true)
+                .open(data.join("pg_hba.conf"))?;
+            rules.write_all(rule.as_bytes())?;
+        }
         let port = free_port()?;
         let log = dir.path().join("log");
         let mut args: Vec<String> = ["-D", &data.display().to_string(), "-p", &port.to_string()]
@@ -45,7 +66,7 @@ impl Postgres {
             .into();
         let sockets = dir.path().display().to_string();
         let fixed = [
-            ("listen_addresses", "127.0.0.1"),
+            ("listen_addresses", addresses.as_str()),
             ("unix_socket_directories", sockets.as_str()),
             ("fsync", "off"),
             ("max_connections", "100"),
@@ -71,10 +92,16 @@ impl Postgres {
         Ok(this)
     }
 
-    /// Port on 127.0.0.1.
+    /// Its port, on every address.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Name and password of the test user.
+    #[must_use]
+    pub const fn keys(&self) -> (&'static str, &'static str) {
+        ("musubi", PASSWORD)
     }
 
     /// `postgres://…` with user, password and database.

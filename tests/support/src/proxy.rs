@@ -21,6 +21,8 @@ pub enum Fault {
     Cut,
     /// The connection is cut; the server never sees the request.
     Refuse,
+    /// Passed on so much later.
+    Late(Duration),
 }
 
 /// A rule: requests of this method whose path contains this fail so many times.
@@ -36,10 +38,11 @@ pub struct Rule {
     pub times: u32,
 }
 
-/// The proxy: `http://127.0.0.1:port` in front of a port of this machine. The Host header passes
+/// The proxy: a port in front of another port of the same address of this machine. The Host header passes
 /// through unchanged, so signatures made for the proxy's address hold.
 #[derive(Clone, Debug)]
 pub struct Proxy {
+    address: String,
     port: u16,
     state: Arc<Mutex<State>>,
 }
@@ -47,22 +50,41 @@ pub struct Proxy {
 #[derive(Debug, Default)]
 struct State {
     rules: Vec<Rule>,
+    /// What happens to every request that no rule is for.
+    all: Option<Fault>,
     seen: Vec<String>,
 }
 
 impl Proxy {
-    /// Starts one. Its threads end with the test process.
+    /// Starts one on loopback. Its threads end with the test process.
     pub fn start(upstream: u16) -> io::Result<Self> {
-        let state = Arc::<Mutex<State>>::default();
-        let shared = Arc::clone(&state);
-        let port = crate::serve::serve(move |client| serve(&client, upstream, &shared))?;
-        Ok(Self { port, state })
+        Self::start_at("127.0.0.1", upstream)
     }
 
-    /// `http://127.0.0.1:port`.
+    /// Starts one on an address of this machine, and no other.
+    pub fn start_at(address: &str, upstream: u16) -> io::Result<Self> {
+        let state = Arc::<Mutex<State>>::default();
+        let (shared, server) = (Arc::clone(&state), address.to_owned());
+        let port = crate::serve::serve(address, move |client| {
+            serve(&client, (&server, upstream), &shared)
+        })?;
+        Ok(Self {
+            address: address.to_owned(),
+            port,
+            state,
+        })
+    }
+
+    /// `http://address:port`.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}:{}", self.address, self.port)
+    }
+
+    /// Says what happens to every request from now on, until something else is said.
+    pub fn all(&self, fault: Option<Fault>) {
+        let mut s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        s.all = fault;
     }
 
     /// Adds a rule and forgets which requests were seen.
@@ -88,16 +110,22 @@ impl Proxy {
 fn decide(state: &Mutex<State>, method: &str, path: &str) -> Option<Fault> {
     let mut s = state.lock().unwrap_or_else(PoisonError::into_inner);
     s.seen.push(method.to_owned());
+    let all = s.all;
     let rule = s
         .rules
         .iter_mut()
-        .find(|r| r.times > 0 && r.method == method && path.contains(&r.path))?;
-    rule.times -= 1;
-    Some(rule.fault)
+        .find(|r| r.times > 0 && r.method == method && path.contains(&r.path));
+    match rule {
+        Some(rule) => {
+            rule.times -= 1;
+            Some(rule.fault)
+        }
+        None => all,
+    }
 }
 
 /// One request per connection: simple, and the client opens another.
-fn serve(client: &TcpStream, upstream: u16, state: &Mutex<State>) -> io::Result<()> {
+fn serve(client: &TcpStream, server: (&str, u16), state: &Mutex<State>) -> io::Result<()> {
     let mut from = BufReader::new(client);
     let (head, length) = read_head(&mut from)?;
     let mut first = head.split(' ');
@@ -115,9 +143,10 @@ fn serve(client: &TcpStream, upstream: u16, state: &Mutex<State>) -> io::Result<
             thread::sleep(Duration::from_secs(30));
             return Ok(());
         }
+        Some(Fault::Late(late)) => thread::sleep(late),
         _ => {}
     }
-    let server = TcpStream::connect(("127.0.0.1", upstream))?;
+    let server = TcpStream::connect(server)?;
     (&mut &server).write_all(head.as_bytes())?;
     (&mut &server).write_all(&body)?;
     let mut reply = Vec::new();

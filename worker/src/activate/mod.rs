@@ -4,10 +4,11 @@
 //! (table `customer_consents`, most restrictive) are delivered. Whoever withdraws leaves with the next
 //! delivery of differences.
 
+mod destination;
 mod filter;
 mod query;
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail};
 use musubi_api::{
@@ -98,7 +99,7 @@ pub struct Activation<'a> {
 /// often it is tried.
 ///
 /// # Errors
-/// When the filter is not one condition, a column is unknown, or the warehouse or the folder refuses.
+/// When the filter is not one condition, a column is unknown, or the warehouse or the destination refuses.
 pub async fn deliver(
     activation: &Activation<'_>,
     secret: &SecretLookup<'_>,
@@ -107,9 +108,6 @@ pub async fn deliver(
     let found = query::segment(activation, secret)
         .await
         .with_context(|| format!("Audience {name}"))?;
-    let Some(destination) = &activation.audience.destination.file else {
-        bail!("Audience {name}: spec.destination needs the field file");
-    };
     let before = activation.previous.clone().unwrap_or_default();
     if before.version >= activation.version {
         bail!(
@@ -152,14 +150,17 @@ pub async fn deliver(
         }
     }
     let bytes = csv(&found.columns, &rows, difference)?;
-    let file = Path::new(&destination.path).join(format!("{name}-v{:06}.csv", activation.version));
-    write(&file, &bytes).with_context(|| format!("Audience {name}: write {}", file.display()))?;
+    let sha256 = hex::encode(Sha256::digest(&bytes));
+    let file = format!("{name}-v{:06}.csv", activation.version);
+    let file = destination::write(&activation.audience.destination, &file, bytes, secret)
+        .await
+        .with_context(|| format!("Audience {name}: write {file}"))?;
     let receipt = Receipt {
         audience: name.into(),
         version: activation.version,
         consent: activation.audience.consent.clone(),
-        file: file.display().to_string(),
-        sha256: hex::encode(Sha256::digest(&bytes)),
+        file,
+        sha256,
         segment: found.segment,
         without_consent: found.segment - found.rows.len() as u64,
         rows: rows.len() as u64,
@@ -213,19 +214,6 @@ fn csv(columns: &[String], rows: &[Row], difference: bool) -> Result<Vec<u8>> {
         writer.write_record(cells.chain(last))?;
     }
     Ok(writer.into_inner()?)
-}
-
-/// Writes a file whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write as _;
-    let folder = path.parent().context("the path has no folder")?;
-    std::fs::create_dir_all(folder)?;
-    let scratch = folder.join(format!(".{}.part", uuid::Uuid::new_v4().simple()));
-    let mut file = std::fs::File::create(&scratch)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&scratch, path)?;
-    Ok(())
 }
 
 #[cfg(test)]

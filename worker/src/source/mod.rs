@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use futures::TryStreamExt as _;
 use musubi_api::{
     secrets::Secrets,
-    source::{Connector, FilePattern, S3Connector, Stream},
+    source::{Connector, FilePattern, S3Connector, SecretRef, Stream},
 };
 use musubi_lake::{Location, Store};
 use serde::{Deserialize, Serialize};
@@ -66,15 +66,18 @@ impl Fetched {
     }
 }
 
-/// Where an S3 connector points.
+/// Where an S3 connector points; `secret` looks up the key of a Secret.
 ///
 /// # Errors
 /// When a credential is missing, or plain HTTP would leave this machine.
-pub fn s3_location(s3: &S3Connector, secrets: &Secrets) -> Result<Location> {
+pub fn s3_location<E: Into<anyhow::Error>>(
+    s3: &S3Connector,
+    secret: impl Fn(&SecretRef, &str) -> Result<String, E>,
+) -> Result<Location> {
     let keys = match &s3.credentials {
-        Some(secret) => {
-            let access = secrets.get(secret, "AWS_ACCESS_KEY_ID")?;
-            Some((access, secrets.get(secret, "AWS_SECRET_ACCESS_KEY")?))
+        Some(reference) => {
+            let key = |name| secret(reference, name).map_err(Into::into);
+            Some((key("AWS_ACCESS_KEY_ID")?, key("AWS_SECRET_ACCESS_KEY")?))
         }
         None => None,
     };
@@ -118,7 +121,13 @@ pub async fn list(
         .map_err(|wrong| anyhow::anyhow!("stream {}: files.path: {wrong}", stream.name))?;
     let mut found = match (&connector.folder, &connector.s3) {
         (Some(folder), None) => files::list(Path::new(&folder.path))?,
-        (None, Some(s3)) => bucket(&s3_location(s3, secrets)?, pattern.folder()).await?,
+        (None, Some(s3)) => {
+            bucket(
+                &s3_location(s3, |s, k| secrets.get(s, k))?,
+                pattern.folder(),
+            )
+            .await?
+        }
         _ => bail!(
             "stream {}: files need exactly one of connector.folder and connector.s3",
             stream.name
@@ -181,7 +190,7 @@ pub async fn fetch(
                 .with_context(|| format!("copy {}", path.display()))?;
         }
         (None, Some(s3)) => {
-            let store = Store::open(&s3_location(s3, secrets)?)?;
+            let store = Store::open(&s3_location(s3, |s, k| secrets.get(s, k))?)?;
             let key = object_store::path::Path::parse(&object.path)?;
             let found = store
                 .object_store()

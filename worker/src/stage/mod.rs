@@ -69,7 +69,7 @@ impl Context {
         intake::join(&mut run)?;
         let location = match (&run.spec.lake.folder, &run.spec.lake.s3) {
             (Some(folder), None) => Location::Folder(folder.into()),
-            (None, Some(s3)) => crate::source::s3_location(s3, &secrets)?,
+            (None, Some(s3)) => crate::source::s3_location(s3, |s, k| secrets.get(s, k))?,
             _ => anyhow::bail!(
                 "pipeline {}: spec.lake needs exactly one of folder and s3",
                 run.pipeline

@@ -34,6 +34,14 @@ pub(crate) enum Order {
         #[arg(value_parser = clap::value_parser!(u8).range(2..=9))]
         number: u8,
     },
+    /// Kill a node's containerd and kubelet. Its pods run on, as they do on a node that nobody reaches.
+    LoseNode {
+        /// Number of the node, from 2.
+        #[arg(value_parser = clap::value_parser!(u8).range(2..=9))]
+        number: u8,
+    },
+    /// Kill the API server, and start it again.
+    RestartApiServer,
     /// Pack programs of this machine, with the libraries they need, into an image on every node.
     LoadImage {
         /// Name of the image: `localhost/musubi:dev`.
@@ -61,6 +69,13 @@ pub(crate) fn run(order: &Order) -> Result<()> {
         }
         Order::Node { number } => {
             up::node(&place, &build::CLUSTER.folder()?, running(&place)?, *number)?;
+        }
+        Order::LoseNode { number } => {
+            running(&place)?;
+            up::lose(&place, *number)?;
+        }
+        Order::RestartApiServer => {
+            up::restart_api_server(&place, &build::CLUSTER.folder()?, running(&place)?)?;
         }
         Order::LoadImage { name, programs } => {
             running(&place)?;

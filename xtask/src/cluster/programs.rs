@@ -86,6 +86,19 @@ pub(super) fn wait(place: &Place, name: &str, mut command: impl FnMut() -> Comma
     }
 }
 
+/// The process itself, not what started it, that has an argument.
+pub(super) fn with_argument(argument: &str) -> Option<u32> {
+    let has = |process: &u32| {
+        let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let mut words = command.split(|b| *b == 0);
+        let starter = words.next().is_some_and(|word| word.ends_with(b"nsenter"));
+        !starter && words.any(|word| word == argument.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.find(has)
+}
+
 /// Kills a process and waits until it is gone.
 pub(super) fn kill(process: u32) -> Result<()> {
     done(Command::new("kill").args(["-KILL", &process.to_string()]))?;

@@ -28,10 +28,19 @@ impl Held {
             ("MUSUBI_KUBECONFIG", kubeconfig),
             ("MUSUBI_CLUSTER_HOST", self.place.host.clone()),
             ("MUSUBI_CLUSTER_TOOLS", self.tools.display().to_string()),
+            ("MUSUBI_CLUSTER_XTASK", this_program()),
             ("MUSUBI_IMAGE", IMAGE.into()),
             ("MUSUBI_IMAGE_NEXT", NEXT.into()),
         ]
     }
+}
+
+/// What tests play failures of the cluster with.
+fn this_program() -> String {
+    std::env::current_exe()
+        .unwrap_or_default()
+        .display()
+        .to_string()
 }
 
 impl Drop for Held {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::{
     Place, image,
     place::recipe,
-    programs::{done, inside, start, wait},
+    programs::{done, inside, kill, start, wait, with_argument},
 };
 
 /// How long a cluster lasts.
@@ -44,7 +44,7 @@ pub(crate) fn run(place: &Place, programs: &Path, leash: Leash) -> Result<Option
             for log in fs::read_dir(&place.run)?.flatten() {
                 let _ = fs::copy(log.path(), kept.join(log.file_name()));
             }
-            super::programs::kill(holder)?;
+            kill(holder)?;
         }
         place.sweep()?;
     }
@@ -108,10 +108,7 @@ fn bring_up(place: &Place, programs: &Path) -> Result<()> {
     let kubeconfig = format!("--kubeconfig={}", place.kubeconfig().display());
 
     begin("etcd", &etcd(place))?;
-    begin("kube-apiserver", &api_server(place))?;
-    wait(place, "kube-apiserver", || {
-        kubectl(place, programs, &["get", "--raw=/readyz"])
-    })?;
+    start_api_server(place, programs, holder)?;
     let key = format!("{}/pki/sa.key", run.display());
     let manager = [
         kubeconfig.clone(),
@@ -195,6 +192,46 @@ fn api_server(place: &Place) -> Vec<String> {
         "--kubelet-preferred-address-types=InternalIP".into(),
         format!("--cert-dir={}", pki.display()),
     ]
+}
+
+fn start_api_server(place: &Place, programs: &Path, holder: u32) -> Result<()> {
+    let program = programs.join("kube-apiserver");
+    start(
+        place,
+        holder,
+        "kube-apiserver",
+        &program,
+        &api_server(place),
+    )?;
+    wait(place, "kube-apiserver", || {
+        kubectl(place, programs, &["get", "--raw=/readyz"])
+    })
+}
+
+/// Kills the API server, and starts it again.
+pub(super) fn restart_api_server(place: &Place, programs: &Path, holder: u32) -> Result<()> {
+    let address = format!("--advertise-address={}", place.address);
+    kill_program("the API server", &address)?;
+    start_api_server(place, programs, holder)
+}
+
+/// Kills what keeps a node together. What its pods run is left alone.
+pub(super) fn lose(place: &Place, number: u8) -> Result<()> {
+    let folder = place.node(number).display().to_string();
+    for (program, file) in [
+        ("kubelet", "kubelet.yaml"),
+        ("containerd", "containerd.toml"),
+    ] {
+        let config = format!("--config={folder}/{file}");
+        kill_program(&format!("the {program} of node-{number}"), &config)?;
+    }
+    Ok(())
+}
+
+/// Kills the program that was started with an argument, which no other one has.
+fn kill_program(name: &str, argument: &str) -> Result<()> {
+    let process = with_argument(argument).with_context(|| format!("{name} does not run"))?;
+    kill(process)
 }
 
 /// Starts a node and waits until it is ready.

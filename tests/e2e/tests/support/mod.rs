@@ -1,24 +1,28 @@
 //! What tests in the cluster have in common: a namespace of their own, a lake that pods reach, an operator.
 
+pub(crate) mod example;
+pub(crate) mod gateway;
+pub(crate) mod operator;
+
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::Once,
     time::Duration,
 };
 
 use bytes::Bytes;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
 use kube::{
     Api, Client, Config,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
     core::{ApiResource, GroupVersionKind},
-    runtime::wait::await_condition,
+    runtime::{WatchStreamExt as _, wait::await_condition, watcher},
 };
-use musubi_api::pipeline::CustomerPipelineRun;
+use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
 use musubi_lake::{Location, Store};
-use musubi_testing::{Cluster, SeaweedFs};
+use musubi_testing::{Cluster, SeaweedFs, proxy::Proxy};
 use serde_json::{Value, json};
 
 /// How long a run may take on a machine with much else to do.
@@ -34,8 +38,10 @@ pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) namespace: String,
     pub(crate) folder: tempfile::TempDir,
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
     s3: SeaweedFs,
+    /// What pods reach instead of the server, when there is one.
+    proxy: Option<Proxy>,
 }
 
 impl World {
@@ -51,13 +57,30 @@ impl World {
             folder: tempfile::tempdir().expect("folder"),
             cluster,
             s3,
+            proxy: None,
         };
-        world.keys().await;
+        let (key, secret) = world.s3.keys();
+        let keys = [
+            ("AWS_ACCESS_KEY_ID", key),
+            ("AWS_SECRET_ACCESS_KEY", secret),
+        ];
+        world.secret("musubi-s3", keys).await;
         world
+    }
+
+    /// Puts something before the S3 server that pods have to pass.
+    pub(crate) fn put_proxy(&mut self) -> Proxy {
+        let proxy = Proxy::start_at(&self.cluster.host, self.s3.port()).expect("a port");
+        self.proxy.insert(proxy).clone()
     }
 
     /// Installs the operator as anybody would, and waits until it is there.
     pub(crate) fn install(&self) {
+        self.install_replicas(2);
+    }
+
+    /// Installs so many replicas; with none there is but what an operator may do.
+    pub(crate) fn install_replicas(&self, replicas: u8) {
         let (repository, tag) = self
             .cluster
             .image
@@ -65,10 +88,12 @@ impl World {
             .expect("an image with a tag");
         let repository = format!("image.repository={repository}");
         let tag = format!("image.tag={tag}");
+        let replicas = format!("replicas={replicas}");
         let args = [
             ["install", "musubi", "charts/musubi"].as_slice(),
             &["--namespace", &self.namespace, "--wait", "--timeout=5m"],
-            &["--set", &repository, "--set", &tag, "--set=lease.seconds=9"],
+            &["--set", &repository, "--set", &tag, "--set", &replicas],
+            &["--set=lease.seconds=9"],
         ];
         self.tool("helm", &args.concat());
     }
@@ -106,6 +131,12 @@ impl World {
         self.tool("kubectl", &args.concat());
     }
 
+    /// Gives an order to this checkout's own cluster.
+    pub(crate) fn order(&self, order: &[&str]) {
+        let done = self.cluster.order(order);
+        done.unwrap_or_else(|e| panic!("{e}"));
+    }
+
     /// Runs `kubectl` or `helm`, and gives what it printed.
     pub(crate) fn tool(&self, name: &str, args: &[&str]) -> String {
         self.cluster
@@ -115,9 +146,10 @@ impl World {
 
     /// The bucket, as a connector or lake names it.
     pub(crate) fn s3(&self, prefix: &str) -> Value {
+        let proxy = self.proxy.as_ref().map(Proxy::endpoint);
         json!({
             "bucket": BUCKET, "prefix": prefix, "region": "us-east-1",
-            "endpoint": self.s3.endpoint(), "credentials": { "secret": "musubi-s3" },
+            "endpoint": proxy.unwrap_or_else(|| self.s3.endpoint()), "credentials": { "secret": "musubi-s3" },
         })
     }
 
@@ -134,17 +166,14 @@ impl World {
         Store::open(&location).expect("the bucket")
     }
 
-    async fn keys(&self) {
-        let (key, secret) = self.s3.keys();
+    /// Makes a Secret.
+    pub(crate) async fn secret(&self, name: &str, values: [(&str, &str); 2]) {
         let secret = Secret {
             metadata: kube::api::ObjectMeta {
-                name: Some("musubi-s3".into()),
+                name: Some(name.into()),
                 ..Default::default()
             },
-            string_data: Some(BTreeMap::from([
-                ("AWS_ACCESS_KEY_ID".into(), key.into()),
-                ("AWS_SECRET_ACCESS_KEY".into(), secret.into()),
-            ])),
+            string_data: Some(values.map(|(k, v)| (k.into(), v.into())).into()),
             ..Secret::default()
         };
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
@@ -152,14 +181,10 @@ impl World {
         made.expect("a Secret");
     }
 
-    /// Copies a folder into the bucket.
-    pub(crate) async fn upload(&self, folder: &Path, prefix: &str) {
-        let store = self.store(prefix);
-        for file in files(folder) {
-            let path = file.strip_prefix(folder).expect("below").to_string_lossy();
-            let bytes = Bytes::from(std::fs::read(&file).expect("read"));
-            store.put(&path, bytes).await.expect("upload");
-        }
+    /// Copies a file into the bucket.
+    pub(crate) async fn upload(&self, file: &Path, path: &str) {
+        let bytes = Bytes::from(std::fs::read(file).expect("read"));
+        self.store("").put(path, bytes).await.expect("upload");
     }
 
     /// Applies a resource of ours.
@@ -209,10 +234,44 @@ impl World {
         }
     }
 
+    /// Waits until a run is at a stage, or past it.
+    pub(crate) async fn reaches(&self, name: &str, stage: Stage) -> CustomerPipelineRun {
+        let there = |run: &CustomerPipelineRun| {
+            let begun = run.status.iter().flat_map(|s| &s.stages);
+            begun.into_iter().any(|s| s.stage == stage)
+        };
+        self.until(name, there).await
+    }
+
+    /// A pod of a run's stage that is at work.
+    pub(crate) async fn pod_at_work(&self, stage: Stage) -> Pod {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let label = format!("musubi.dev/stage={}", stage.as_str());
+        let mut pods = watcher(pods, watcher::Config::default().labels(&label))
+            .default_backoff()
+            .applied_objects()
+            .boxed();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let pod = pods.try_next().await.expect("watch").expect("no end");
+                let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
+                if phase == Some("Running") && pod.metadata.deletion_timestamp.is_none() {
+                    return pod;
+                }
+            }
+        });
+        waited.await.expect("a pod of the stage")
+    }
+
+    /// Waits until a run is over, one way or the other.
+    pub(crate) async fn runs_to_end(&self, name: &str) -> CustomerPipelineRun {
+        let over = |run: &CustomerPipelineRun| run.status.as_ref().is_some_and(|s| s.is_over());
+        self.until(name, over).await
+    }
+
     /// Waits until a run is over, which has to be complete.
     pub(crate) async fn complete(&self, name: &str) -> CustomerPipelineRun {
-        let over = |run: &CustomerPipelineRun| run.status.as_ref().is_some_and(|s| s.is_over());
-        let run = self.until(name, over).await;
+        let run = self.runs_to_end(name).await;
         let status = run.status.clone().unwrap_or_default();
         assert_eq!(
             status.phase.as_deref(),
@@ -250,19 +309,17 @@ pub(crate) async fn connect(cluster: &Cluster) -> Client {
     Client::try_from(config.expect("config")).expect("client")
 }
 
-/// Gives the API server the definitions of this build, once: two that do it at the same time are in each other's way.
+/// Gives the API server the definitions of this build, once for all tests of a process.
 pub(crate) fn define(cluster: &Cluster) {
-    static DEFINED: OnceLock<()> = OnceLock::new();
-    DEFINED.get_or_init(|| install_definitions(cluster));
-}
-
-fn install_definitions(cluster: &Cluster) {
-    let args = [
-        ["upgrade", "--install", "musubi-crds", "charts/musubi-crds"].as_slice(),
-        &["--namespace=kube-system", "--wait"],
-    ];
-    let done = cluster.tool("helm", &args.concat());
-    done.unwrap_or_else(|e| panic!("{e}"));
+    static DEFINED: Once = Once::new();
+    DEFINED.call_once(|| {
+        let args = [
+            ["upgrade", "--install", "musubi-crds", "charts/musubi-crds"].as_slice(),
+            &["--namespace=kube-system", "--wait"],
+        ];
+        let done = cluster.tool("helm", &args.concat());
+        done.unwrap_or_else(|e| panic!("{e}"));
+    });
 }
 
 /// A namespace of this test alone, in which pods have to be restricted.
