@@ -1,13 +1,11 @@
 //! Cleans the rows of one stream: contract, mapping, normalisers; every row is accepted or quarantined.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use bumpalo::Bump;
-use jiff::tz::TimeZone;
 use musubi_api::entity::Entity;
 use musubi_api::source::{ChangeMode, LookupMiss, SourceSpec, Stream};
 use serde_json::Value;
@@ -16,11 +14,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::cleaner_columns::{Columns, System};
 use crate::contract::{CompiledContract, Drift, FileState, Verdict};
-use crate::json::Json;
+use crate::conventions::Conventions;
+use crate::elements::elements;
 use crate::lookup::Lookups;
 use crate::mapping::{Bindings, CompiledEntity, Slot, columns, known_columns};
-use crate::mapping_row::{Id, References, Row, Rows, Step};
-use crate::mapping_value::{Conventions, Memo, fill};
+use crate::mapping_row::{Id, References, Row, Rows};
+use crate::mapping_value::fill;
+use crate::memo::{Memo, Repeat};
 use crate::moments::{Clock, Moments};
 use crate::problem::{Problem, Reject};
 use crate::quarantine::QuarantineBuilder;
@@ -88,6 +88,8 @@ struct Desk<'a> {
     /// Where texts stand that are made from those of the batch.
     arena: &'a Bump,
     memo: Memo<'a>,
+    /// For each entity what its fields were last made from.
+    repeats: Vec<Vec<Option<Repeat<'a>>>>,
     /// Bytes to be hashed.
     buffer: Vec<u8>,
     /// What the row at hand has become so far; it is stored once all of it is good.
@@ -136,7 +138,7 @@ impl Cleaner {
             field,
             message,
         };
-        let conventions = conventions(spec, stream).map_err(fault)?;
+        let conventions = Conventions::new(spec, stream).map_err(fault)?;
         let mut references = References::default();
         for name in columns(stream) {
             references.add(&name, &lookups);
@@ -203,7 +205,7 @@ impl Cleaner {
     ) -> Result<Cleaned, Problem> {
         let before: BTreeSet<Drift> = state.drift.clone();
         let origin = state.origin.clone();
-        let rows = Rows::bind(&batch.rows, &self.references);
+        let rows = Rows::bind(&batch.rows, &self.references, &self.contract.known);
         let record = batch.record.as_deref();
         let shape = match self.contract.shape(&rows, record, state) {
             Verdict::Good => None,
@@ -219,11 +221,21 @@ impl Cleaner {
             record,
             arena: &arena,
             memo: Memo::new(&arena, Clock::new(&self.moments, &self.conventions.zone)),
+            repeats: self
+                .entities
+                .iter()
+                .map(|e| vec![None; e.mapped.len()])
+                .collect(),
             buffer: Vec::new(),
             made: Vec::new(),
             slots: Vec::new(),
         };
-        let mut built: Vec<Columns> = self.entities.iter().map(Columns::new).collect();
+        let expected = |entity: &CompiledEntity| match entity.is_for(record) {
+            true => batch.rows.len(),
+            false => 0,
+        };
+        let entities = self.entities.iter();
+        let mut built: Vec<Columns> = entities.map(|e| Columns::new(e, expected(e))).collect();
         let mut locator = String::new();
         for index in 0..batch.rows.len() {
             let number = batch.numbers[index];
@@ -237,8 +249,7 @@ impl Cleaner {
                 Ok(()) => {
                     counts.accept(hash);
                     locator.clear();
-                    // writing to a string cannot fail
-                    let _ = write!(locator, "{}", batch.locators[index]);
+                    batch.locators[index].write(&mut locator);
                     for row in &desk.made {
                         built[row.entity].push(
                             &row.system,
@@ -374,7 +385,7 @@ impl Cleaner {
         }
         let version = self.version(&row)?;
         for (at, entity) in self.entities.iter().enumerate() {
-            if entity.record.is_some() && entity.record.as_deref() != desk.record {
+            if !entity.is_for(desk.record) {
                 continue;
             }
             elements(entity, &row, &mut |ordinal, element| {
@@ -383,8 +394,7 @@ impl Cleaner {
                     position: ordinal + 1,
                     ..row
                 };
-                let Some((record_id, customer, slots)) =
-                    self.entity(entity, &row, deleted, desk)?
+                let Some((record_id, customer, slots)) = self.entity(at, &row, deleted, desk)?
                 else {
                     return Ok(());
                 };
@@ -426,14 +436,15 @@ impl Cleaner {
         Ok(bare.arena.alloc_slice_copy(&found))
     }
 
-    /// Makes one row of an entity: its id, that of its customer, and its slots.
+    /// Makes one row of the entity `at`: its id, that of its customer, and its slots.
     fn entity<'a>(
         &'a self,
-        entity: &'a CompiledEntity,
+        at: usize,
         row: &Row<'a>,
         deleted: bool,
         desk: &mut Desk<'a>,
     ) -> Result<Option<Filled>, Reject> {
+        let entity = &self.entities[at];
         if !entity.holds(row) {
             return Ok(None);
         }
@@ -454,6 +465,7 @@ impl Cleaner {
             row,
             &self.conventions,
             &mut desk.memo,
+            &mut desk.repeats[at],
             slots,
             deleted,
         )?;
@@ -496,78 +508,4 @@ impl Cleaner {
         }
         Ok(parsed.value)
     }
-}
-
-/// Calls `make` with the elements that an entity is made from, counted from 0: the row itself without `each`,
-/// none when the array is absent.
-fn elements<'a>(
-    entity: &CompiledEntity,
-    row: &Row<'a>,
-    make: &mut dyn FnMut(usize, Option<Json<'a>>) -> Result<(), Reject>,
-) -> Result<(), Reject> {
-    let (Some(path), Rows::Json(rows)) = (&entity.each, row.rows) else {
-        return make(0, None);
-    };
-    let mut found = Vec::new();
-    if let Err(other) = explode(rows.row(row.index), path, &mut found) {
-        return Err(Reject::new(
-            "not_an_array",
-            entity.entity.as_str(),
-            "`each` names something that is no array",
-            other.text().as_deref(),
-        ));
-    }
-    let mut found = found.into_iter().enumerate();
-    found.try_for_each(|(ordinal, element)| make(ordinal, Some(element)))
-}
-
-/// Follows a path to an array, through every element of the arrays on its way; fails with what is no array.
-fn explode<'a>(value: Json<'a>, path: &[Step], found: &mut Vec<Json<'a>>) -> Result<(), Json<'a>> {
-    let inner = match path.first() {
-        _ if value.is_null() => return Ok(()),
-        None if value.is_array() => {
-            found.extend(value.items());
-            return Ok(());
-        }
-        None => return Err(value),
-        Some(Step::Key(_)) if value.is_array() => {
-            return value
-                .items()
-                .try_for_each(|item| explode(item, path, found));
-        }
-        Some(Step::Key(key)) => value.get(key),
-        Some(Step::Index(at)) => value.element(*at),
-    };
-    inner.map_or(Ok(()), |inner| explode(inner, &path[1..], found))
-}
-
-fn conventions(spec: &SourceSpec, stream: &Stream) -> Result<Conventions, (String, String)> {
-    let zone = TimeZone::get(&spec.time_zone).map_err(|_| {
-        (
-            "timeZone".to_owned(),
-            format!(
-                "{} is no IANA time zone, such as Asia/Tokyo",
-                spec.time_zone
-            ),
-        )
-    })?;
-    let day_ends = match &stream.day_ends_at {
-        None => Some(0),
-        Some(text) => text.split_once(':').and_then(|(hours, minutes)| {
-            let hours: i64 = hours.parse().ok().filter(|h| (0..24).contains(h))?;
-            let minutes: i64 = minutes.parse().ok().filter(|m| (0..60).contains(m))?;
-            Some(hours * 3600 + minutes * 60)
-        }),
-    };
-    let day_ends = day_ends.ok_or_else(|| {
-        (
-            "dayEndsAt".to_owned(),
-            "is no time of day, such as 03:00".to_owned(),
-        )
-    })?;
-    Ok(Conventions {
-        zone,
-        country: spec.country.to_lowercase(),
-        day_ends,
-    })
 }

@@ -6,6 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Int32Builder, Int64Builder,
     RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use musubi_api::entity::{Entity, Kind};
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +39,8 @@ pub(crate) struct Columns {
     customers: StringBuilder,
     fields: Vec<FieldColumn>,
     length: usize,
+    /// Rows that there is room for.
+    expected: usize,
     /// What a row says, put together.
     said: Vec<u8>,
 }
@@ -59,7 +62,8 @@ enum Values {
 }
 
 impl Columns {
-    pub(crate) fn new(entity: &CompiledEntity) -> Self {
+    /// No rows yet, and room for so many.
+    pub(crate) fn new(entity: &CompiledEntity, rows: usize) -> Self {
         let entity = entity.entity;
         let fields = entity
             .fields()
@@ -72,16 +76,20 @@ impl Columns {
             .collect();
         Self {
             entity,
-            record_ids: StringBuilder::new(),
-            locators: StringBuilder::new(),
-            rows: Int64Builder::new(),
-            ordinals: Int32Builder::new(),
-            versions: Int64Builder::new(),
-            deleted: BooleanBuilder::new(),
-            contents: Int64Builder::new(),
-            customers: StringBuilder::new(),
+            record_ids: texts(rows, RecordId::LENGTH),
+            locators: texts(rows, 24),
+            rows: Int64Builder::with_capacity(rows),
+            ordinals: Int32Builder::with_capacity(rows),
+            versions: Int64Builder::with_capacity(rows),
+            deleted: BooleanBuilder::with_capacity(rows),
+            contents: Int64Builder::with_capacity(rows),
+            customers: texts(
+                if entity.has_customer() { rows } else { 0 },
+                RecordId::LENGTH,
+            ),
             fields,
             length: 0,
+            expected: rows,
             said: Vec::new(),
         }
     }
@@ -114,7 +122,7 @@ impl Columns {
             self.customers.append_option(customer);
         }
         for (column, slot) in self.fields.iter_mut().zip(slots) {
-            column.push(*slot, self.length);
+            column.push(*slot, self.length, self.expected);
         }
         self.length += 1;
     }
@@ -127,9 +135,12 @@ impl Columns {
     ) -> Result<RecordBatch, Problem> {
         let length = self.length;
         let constant = |text: &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(
-                text, length,
-            )))
+            let ends = OffsetBuffer::from_repeated_length(text.len(), length);
+            Arc::new(StringArray::new(
+                ends,
+                text.repeat(length).into_bytes().into(),
+                None,
+            ))
         };
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.record_ids.finish()),
@@ -146,8 +157,9 @@ impl Columns {
         if self.entity.has_customer() {
             columns.push(Arc::new(self.customers.finish()));
         }
+        let mut nulls = Nulls::new(length);
         for field in self.fields {
-            field.finish(length, &mut columns);
+            field.finish(&mut nulls, &mut columns);
         }
         RecordBatch::try_new(clean_schema(self.entity), columns).map_err(|error| Problem::Arrow {
             what: format!("clean rows of {}", self.entity.as_str()),
@@ -182,11 +194,12 @@ fn content(system: &System, slots: &[Slot<'_>], said: &mut Vec<u8>) -> i64 {
 }
 
 impl FieldColumn {
-    fn push(&mut self, slot: Slot<'_>, before: usize) {
+    /// `before` rows are there; there is to be room for `expected`.
+    fn push(&mut self, slot: Slot<'_>, before: usize, expected: usize) {
         if slot.value != Cell::Null || self.values.is_some() {
             let kind = self.kind;
             self.values
-                .get_or_insert_with(|| Values::new(kind, before))
+                .get_or_insert_with(|| Values::new(kind, before, expected))
                 .push(slot.value);
         }
         if !self.kind.keeps_raw() {
@@ -194,11 +207,10 @@ impl FieldColumn {
         }
         if slot.raw.is_some() || slot.valid.is_some() || self.companions.is_some() {
             let (raws, valids) = self.companions.get_or_insert_with(|| {
-                let (mut raws, mut valids) = (StringBuilder::new(), BooleanBuilder::new());
-                for _ in 0..before {
-                    raws.append_null();
-                    valids.append_null();
-                }
+                let mut raws = texts(expected, 16);
+                let mut valids = BooleanBuilder::with_capacity(expected);
+                raws.append_nulls(before);
+                valids.append_nulls(before);
                 (raws, valids)
             });
             raws.append_option(slot.raw);
@@ -206,11 +218,10 @@ impl FieldColumn {
         }
     }
 
-    fn finish(self, length: usize, columns: &mut Vec<ArrayRef>) {
-        let data_type = crate::schema::data_type(self.kind);
+    fn finish(self, nulls: &mut Nulls, columns: &mut Vec<ArrayRef>) {
         columns.push(match self.values {
             Some(values) => values.finish(),
-            None => new_null_array(&data_type, length),
+            None => nulls.of(&crate::schema::data_type(self.kind)),
         });
         if !self.kind.keeps_raw() {
             return;
@@ -221,27 +232,55 @@ impl FieldColumn {
                 columns.push(Arc::new(valids.finish()));
             }
             None => {
-                columns.push(new_null_array(&DataType::Utf8, length));
-                columns.push(new_null_array(&DataType::Boolean, length));
+                columns.push(nulls.of(&DataType::Utf8));
+                columns.push(nulls.of(&DataType::Boolean));
             }
         }
     }
 }
 
+/// Columns without a value, one for each type.
+struct Nulls {
+    length: usize,
+    made: Vec<ArrayRef>,
+}
+
+impl Nulls {
+    const fn new(length: usize) -> Self {
+        let made = Vec::new();
+        Self { length, made }
+    }
+
+    fn of(&mut self, data_type: &DataType) -> ArrayRef {
+        let known = self.made.iter().find(|a| a.data_type() == data_type);
+        known.cloned().unwrap_or_else(|| {
+            let array = new_null_array(data_type, self.length);
+            self.made.push(array.clone());
+            array
+        })
+    }
+}
+
+/// Room for texts of about so many bytes.
+fn texts(rows: usize, bytes: usize) -> StringBuilder {
+    StringBuilder::with_capacity(rows, rows * bytes)
+}
+
 impl Values {
-    fn new(kind: Kind, nulls: usize) -> Self {
+    /// So many nulls, and room for `expected` rows.
+    fn new(kind: Kind, nulls: usize, expected: usize) -> Self {
         let mut values = match crate::schema::data_type(kind) {
-            DataType::Date32 => Self::Date(Date32Builder::new()),
-            DataType::Timestamp(..) => {
-                Self::Micros(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
-            }
+            DataType::Date32 => Self::Date(Date32Builder::with_capacity(expected)),
+            DataType::Timestamp(..) => Self::Micros(
+                TimestampMicrosecondBuilder::with_capacity(expected).with_timezone("UTC"),
+            ),
             DataType::Decimal128(..) => {
                 let data_type = DataType::Decimal128(PRECISION, SCALE);
-                Self::Decimal(Decimal128Builder::new().with_data_type(data_type))
+                Self::Decimal(Decimal128Builder::with_capacity(expected).with_data_type(data_type))
             }
-            DataType::Int64 => Self::Integer(Int64Builder::new()),
-            DataType::Boolean => Self::Flag(BooleanBuilder::new()),
-            _ => Self::Text(StringBuilder::new()),
+            DataType::Int64 => Self::Integer(Int64Builder::with_capacity(expected)),
+            DataType::Boolean => Self::Flag(BooleanBuilder::with_capacity(expected)),
+            _ => Self::Text(texts(expected, 12)),
         };
         for _ in 0..nulls {
             values.push(Cell::Null);

@@ -72,7 +72,8 @@ pub(crate) struct CompiledContract {
     new_columns: DriftAction,
     missing_columns: DriftAction,
     changed_columns: DriftAction,
-    known: BTreeSet<String>,
+    /// Names that are no news.
+    pub(crate) known: BTreeSet<String>,
 }
 
 struct Rule {
@@ -192,10 +193,11 @@ impl CompiledContract {
         blank: &mut Vec<Id>,
         clock: &mut Clock<'a>,
     ) -> Verdict {
-        if let Rows::Json(rows) = row.rows {
+        if let Rows::Json { rows, strange, .. } = row.rows {
             let evolves = self.new_columns == DriftAction::Evolve;
-            let members = rows.row(row.index).members().map(|(name, _)| name);
-            for name in members.filter(|name| !self.known.contains(*name)) {
+            let members = rows.row(row.index).members();
+            let new = members.filter(|(_, member)| strange.get(member.name()) == Some(true));
+            for (name, _) in new {
                 if evolves {
                     if state.new_members.contains(name) {
                         continue;
@@ -389,7 +391,7 @@ impl Rule {
         match self.kind {
             ColumnType::Decimal => number(value),
             ColumnType::Integer => {
-                let whole = |b: &Bound| matches!(b, Bound::Number(n) if n.fract().is_zero());
+                let whole = |b: &Bound| matches!(b, Bound::Number(n) if n.scale() == 0 || n.fract().is_zero());
                 number(value).filter(|found| found.as_ref().is_none_or(whole))
             }
             ColumnType::Flag => judged(crate::flag::parse(value)).map(|_| None),

@@ -158,7 +158,7 @@ struct When {
 /// An entity's mapping.
 pub(crate) struct CompiledEntity {
     pub(crate) entity: Entity,
-    pub(crate) record: Option<String>,
+    record: Option<String>,
     pub(crate) each: Option<Vec<Step>>,
     when: Option<When>,
     key: Key,
@@ -187,6 +187,7 @@ pub(crate) struct Positions {
     pub(crate) country: Option<usize>,
     /// Postal code, prefecture, city, town, block, building.
     pub(crate) address_parts: [Option<usize>; 6],
+    pub(crate) currency: Option<usize>,
     pub(crate) business_date: Option<usize>,
     /// The instant from which the business date follows.
     pub(crate) instant: Option<usize>,
@@ -213,6 +214,7 @@ impl Positions {
                 "building",
             ]
             .map(at),
+            currency: at("currency"),
             business_date: at("business_date"),
             instant: entity.instant().and_then(at),
         }
@@ -297,6 +299,11 @@ impl CompiledEntity {
             country,
             positions: Positions::of(entity),
         })
+    }
+
+    /// Whether records of a type may become it.
+    pub(crate) fn is_for(&self, record: Option<&str>) -> bool {
+        self.record.is_none() || self.record.as_deref() == record
     }
 
     pub(crate) fn holds(&self, row: &Row<'_>) -> bool {
@@ -421,9 +428,8 @@ impl CompiledField {
 
     /// What the field is made from, before its kind is looked at.
     pub(crate) fn given<'a>(&'a self, row: &Row<'a>) -> Result<Option<Given<'a>>, Reject> {
-        let mut value = match &self.from {
-            Origin::Column(id) => row.get(*id),
-            Origin::Constant(text) => Some(text.as_str()),
+        let value = match &self.from {
+            Origin::Column(_) | Origin::Constant(_) => self.alone(row),
             Origin::Concat { columns, separator } => concat(row, columns, separator),
             Origin::Compute { expr, columns } => {
                 let number = self.compute(row, expr, columns)?.map(Given::Number);
@@ -433,6 +439,20 @@ impl CompiledField {
                 number.map(|number| number.text(row))
             }
         };
+        Ok(self.worked(value).map(Given::Text))
+    }
+
+    /// The one text that the field is made from, when it is made from no more than one.
+    pub(crate) fn alone<'a>(&'a self, row: &Row<'a>) -> Option<&'a str> {
+        match &self.from {
+            Origin::Column(id) => row.get(*id),
+            Origin::Constant(text) => Some(text.as_str()),
+            Origin::Concat { .. } | Origin::Compute { .. } => None,
+        }
+    }
+
+    /// A text after map, split and default.
+    pub(crate) fn worked<'a>(&'a self, mut value: Option<&'a str>) -> Option<&'a str> {
         if !self.map.is_empty()
             && let Some(text) = value
             && let Some(replaced) = self.map.get(text).or_else(|| self.map.get(text.trim()))
@@ -443,7 +463,7 @@ impl CompiledField {
             value = value.and_then(|text| part(text, split));
         }
         let value = value.filter(|text| !is_blank(text));
-        Ok(value.or(self.default.as_deref()).map(Given::Text))
+        value.or(self.default.as_deref())
     }
 
     fn compute(

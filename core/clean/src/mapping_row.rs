@@ -1,6 +1,7 @@
 //! Access to the values of a raw row by column, path, position or look-up.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use arrow::array::{Array, RecordBatch, StringArray};
 use bumpalo::Bump;
@@ -8,7 +9,7 @@ use musubi_api::source::{FILE_DATE, FILE_PATH};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::json::{Json, JsonRows};
+use crate::json::{ByName, Json, JsonRows, Name, Names};
 use crate::lookup::Lookups;
 use crate::raw::{RawRows, SourceFile};
 
@@ -144,24 +145,81 @@ pub(crate) enum Rows<'a> {
         /// The column of each reference.
         bound: Vec<Option<&'a StringArray>>,
     },
-    Json(&'a JsonRows),
+    Json {
+        rows: &'a JsonRows,
+        /// The members of each reference.
+        bound: Vec<Members>,
+        /// Which names neither contract nor mapping knows.
+        strange: ByName<bool>,
+    },
+}
+
+/// The members that a reference may name, among those of a batch.
+#[derive(Default)]
+pub(crate) struct Members {
+    /// One whose own name has the dots of the path.
+    whole: Option<Name>,
+    /// The way along the path; `None` when some name of it does not occur.
+    path: Option<Vec<Hop>>,
+}
+
+/// One step of a path in a batch.
+enum Hop {
+    Member(Name),
+    Element(usize),
+}
+
+impl Members {
+    fn of(reference: &Reference, names: &Names) -> Self {
+        let Target::Column { path, .. } = &reference.target else {
+            return Self::default();
+        };
+        let hop = |step: &Step| match step {
+            Step::Key(key) => names.find(key).map(Hop::Member),
+            Step::Index(at) => Some(Hop::Element(*at)),
+        };
+        let dotted = path.len() > 1;
+        Self {
+            whole: dotted.then(|| names.find(reference.plain())).flatten(),
+            path: path.iter().map(hop).collect(),
+        }
+    }
+
+    fn find<'a>(&self, start: Json<'a>) -> Option<Json<'a>> {
+        let whole = self.whole.and_then(|name| start.member(name));
+        whole.or_else(|| {
+            let mut path = self.path.as_ref()?.iter();
+            path.try_fold(start, |value, hop| match hop {
+                Hop::Member(name) => value.member(*name),
+                Hop::Element(at) => value.element(*at),
+            })
+        })
+    }
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn bind(rows: &'a RawRows, references: &References) -> Self {
+    /// `known` are the names that are no news.
+    pub(crate) fn bind(
+        rows: &'a RawRows,
+        references: &References,
+        known: &BTreeSet<String>,
+    ) -> Self {
+        let references = references.list.iter();
         match rows {
-            RawRows::Json(rows) => Self::Json(rows),
+            RawRows::Json(rows) => Self::Json {
+                rows,
+                bound: references.map(|r| Members::of(r, rows.names())).collect(),
+                strange: ByName::new(rows.names(), |name| !known.contains(name)),
+            },
             RawRows::Columns(batch) => {
                 let columns: Vec<Option<&StringArray>> = batch
                     .columns()
                     .iter()
                     .map(|column| column.as_any().downcast_ref())
                     .collect();
-                let schema = batch.schema_ref();
+                let fields = batch.schema_ref().fields();
                 let bound = references
-                    .list
-                    .iter()
-                    .map(|r| schema.index_of(r.plain()).ok().and_then(|at| columns[at]))
+                    .map(|r| fields.find(r.plain()).and_then(|(at, _)| columns[at]))
                     .collect();
                 Self::Flat {
                     batch,
@@ -176,14 +234,14 @@ impl<'a> Rows<'a> {
     pub(crate) fn has(&self, id: Id) -> bool {
         match self {
             Self::Flat { bound, .. } => bound[id].is_some(),
-            Self::Json(_) => true,
+            Self::Json { .. } => true,
         }
     }
 
     /// A hash of all that stands in a row; `buffer` is written over.
     pub(crate) fn hash(&self, index: usize, number: u64, buffer: &mut Vec<u8>) -> u64 {
         match self {
-            Self::Json(rows) => rows.hash(index, number),
+            Self::Json { rows, .. } => rows.hash(index, number),
             Self::Flat { columns, .. } => {
                 buffer.clear();
                 for column in columns {
@@ -200,7 +258,7 @@ impl<'a> Rows<'a> {
     /// The whole row as a JSON object, for quarantine.
     pub(crate) fn json(&self, index: usize) -> String {
         match self {
-            Self::Json(rows) => rows.row(index).to_string(),
+            Self::Json { rows, .. } => rows.row(index).to_string(),
             Self::Flat { batch, columns, .. } => {
                 let mut map = serde_json::Map::new();
                 for (field, column) in batch.schema_ref().fields().iter().zip(columns) {
@@ -254,20 +312,16 @@ impl<'a> Row<'a> {
                 .copied()
                 .flatten()
                 .and_then(|row| self.lookups.cell(*lookup, row, *column)),
-            Target::Column { path, root } => match self.rows {
+            Target::Column { root, .. } => match self.rows {
                 Rows::Flat { bound, .. } => bound[id]
                     .filter(|c| c.is_valid(self.index))
                     .map(|c| c.value(self.index)),
-                Rows::Json(rows) => {
+                Rows::Json { rows, bound, .. } => {
                     let start = match self.element {
                         Some(element) if !root => element,
                         _ => rows.row(self.index),
                     };
-                    // a key may itself have a dot in its name
-                    let whole = (path.len() > 1)
-                        .then(|| start.get(reference.plain()))
-                        .flatten();
-                    let found = whole.or_else(|| walk(start, path));
+                    let found = bound[id].find(start);
                     found
                         .and_then(Json::text)
                         .map(|text| keep(self.arena, text))

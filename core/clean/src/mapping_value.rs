@@ -1,109 +1,26 @@
 //! From the text of a field to its cell, by the field's kind.
 
 use bumpalo::Bump;
-use hashbrown::HashMap;
-use jiff::tz::TimeZone;
 use musubi_api::entity::{Entity, Field, Kind};
 use musubi_api::source::Rounding;
 use rust_decimal::Decimal;
 
+use crate::conventions::Conventions;
 use crate::mapping::{Cell, CompiledEntity, CompiledField, Given, Slot};
 use crate::mapping_row::{Row, keep};
-use crate::moments::Clock;
+use crate::memo::{Address, Memo, Name, Repeat, kept};
 use crate::normalised::Normalised;
 use crate::problem::Reject;
-use crate::{address, code, email, flag, gender, kana, loyalty, money, name, phone, postal, text};
+use crate::{code, email, flag, gender, kana, loyalty, money, phone, postal, text};
 
-/// What values of a source without further word mean.
-#[derive(Clone)]
-pub(crate) struct Conventions {
-    pub(crate) zone: TimeZone,
-    /// Lower case.
-    pub(crate) country: String,
-    /// How many seconds after midnight the shop's day ends.
-    pub(crate) day_ends: i64,
-}
-
-/// A name and its parts.
-#[derive(Clone, Copy)]
-struct Name<'a> {
-    full: &'a str,
-    family: &'a str,
-    given: &'a str,
-}
-
-/// Postal code, prefecture, city, town, block, building.
-type Address<'a> = [&'a str; 6];
-
-/// Values of a batch that were normalised already: streets and families repeat. Kinds whose normalising
-/// costs no more than to remember are not kept.
-pub(crate) struct Memo<'a> {
-    arena: &'a Bump,
-    pub(crate) clock: Clock<'a>,
-    names: HashMap<&'a str, Normalised<Name<'a>>>,
-    name_parts: HashMap<&'a str, Normalised<&'a str>>,
-    /// By country and text.
-    addresses: HashMap<(&'a str, &'a str), Normalised<Address<'a>>>,
-}
-
-impl<'a> Memo<'a> {
-    pub(crate) fn new(arena: &'a Bump, clock: Clock<'a>) -> Self {
-        Self {
-            arena,
-            clock,
-            names: HashMap::new(),
-            name_parts: HashMap::new(),
-            addresses: HashMap::new(),
-        }
-    }
-
-    fn name_part(&mut self, value: &'a str) -> Normalised<&'a str> {
-        let arena = self.arena;
-        *self
-            .name_parts
-            .entry(value)
-            .or_insert_with(|| kept(arena, name::part(value)))
-    }
-
-    fn name(&mut self, value: &'a str) -> Normalised<Name<'a>> {
-        let arena = self.arena;
-        *self.names.entry(value).or_insert_with(|| {
-            name::split(value).map(|name| Name {
-                full: arena.alloc_str(&name.full),
-                family: arena.alloc_str(name.family.as_deref().unwrap_or_default()),
-                given: arena.alloc_str(name.given.as_deref().unwrap_or_default()),
-            })
-        })
-    }
-
-    fn address(&mut self, value: &'a str, country: &'a str) -> Normalised<Address<'a>> {
-        let arena = self.arena;
-        *self.addresses.entry((country, value)).or_insert_with(|| {
-            address::normalise(value, country).map(|a| {
-                [
-                    a.postal_code,
-                    a.prefecture,
-                    a.city,
-                    a.town,
-                    a.block,
-                    a.building,
-                ]
-                .map(|part| &*arena.alloc_str(&part))
-            })
-        })
-    }
-}
-
-fn kept(arena: &Bump, found: Normalised<String>) -> Normalised<&str> {
-    found.map(|text| &*arena.alloc_str(&text))
-}
-
-/// Fills the slots of one entity row, one slot for each field of the entity; they are empty before.
+/// Fills the slots of one entity row, one slot for each field of the entity; they are empty before. `repeats` has a place
+/// for each field.
 pub(crate) fn fill<'a>(
     entity: &'a CompiledEntity,
     row: &Row<'a>,
     conventions: &'a Conventions,
     memo: &mut Memo<'a>,
+    repeats: &mut [Option<Repeat<'a>>],
     slots: &mut [Slot<'a>],
     lenient: bool,
 ) -> Result<(), Reject> {
@@ -114,17 +31,20 @@ pub(crate) fn fill<'a>(
         arena: row.arena,
         memo,
         country,
-        places: entity.places,
         slots,
     };
     for (at, mapped) in entity.mapped.iter().enumerate() {
         let Some(field) = mapped.map(|m| &entity.fields[m]) else {
             continue;
         };
-        let filled = field.given(row).and_then(|given| match given {
-            Some(given) => filler.set(at, field, given, row),
-            None => Ok(()),
-        });
+        let filled = if stands_alone(field.field.kind)
+            && let Some(text) = field.alone(row)
+        {
+            filler.repeat(at, field, text, &mut repeats[at], row)
+        } else {
+            let given = field.given(row);
+            given.and_then(|given| given.map_or(Ok(()), |given| filler.set(at, field, given, row)))
+        };
         match filled {
             Err(reject) if !lenient => return Err(reject),
             _ => {}
@@ -154,17 +74,52 @@ fn country<'a>(
     Ok(&conventions.country)
 }
 
+/// Whether a field's value follows from its text alone and gives no other field its own; so the text of the row before
+/// has the same. Amounts are left out: they turn on the currency of their row, and are read as fast as they are compared.
+const fn stands_alone(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Text
+            | Kind::Word
+            | Kind::Code
+            | Kind::Date
+            | Kind::Timestamp
+            | Kind::Flag
+            | Kind::Gender
+    )
+}
+
 struct Filler<'a, 'm> {
     entity: &'a CompiledEntity,
     conventions: &'a Conventions,
     arena: &'a Bump,
     memo: &'m mut Memo<'a>,
     country: &'a str,
-    places: u32,
     slots: &'m mut [Slot<'a>],
 }
 
 impl<'a> Filler<'a, '_> {
+    /// Sets a field that is made from one text alone.
+    fn repeat(
+        &mut self,
+        at: usize,
+        field: &'a CompiledField,
+        text: &'a str,
+        last: &mut Option<Repeat<'a>>,
+        row: &Row<'a>,
+    ) -> Result<(), Reject> {
+        if let Some(slot) = last.as_ref().and_then(|last| last.of(text)) {
+            self.slots[at] = slot;
+        } else {
+            if let Some(worked) = field.worked(Some(text)) {
+                self.set(at, field, Given::Text(worked), row)?;
+            }
+            let slot = self.slots[at];
+            *last = Some(Repeat { from: text, slot });
+        }
+        Ok(())
+    }
+
     fn set(
         &mut self,
         at: usize,
@@ -189,11 +144,6 @@ impl<'a> Filler<'a, '_> {
             ) => self.typed(field, given.text(row))?,
             _ => self.text(known, given.text(row)),
         };
-        if known.name == "currency"
-            && let Cell::Text(currency) = cell
-        {
-            self.places = money::places(currency);
-        }
         let keeps = known.kind.keeps_raw();
         self.slots[at] = Slot {
             value: cell,
@@ -227,10 +177,16 @@ impl<'a> Filler<'a, '_> {
 
     fn number(&self, field: &CompiledField, parsed: Normalised<Decimal>) -> Normalised<Cell<'a>> {
         match field.field.kind {
-            Kind::Money => amount(parsed, field.rounding, self.places),
-            Kind::Decimal => amount(parsed, field.rounding, 4),
+            Kind::Money => amount(parsed, field.rounding, || self.places()),
+            Kind::Decimal => amount(parsed, field.rounding, || 4),
             _ => whole(parsed),
         }
+    }
+
+    /// Decimals of the row's money.
+    fn places(&self) -> u32 {
+        let currency = self.peek(self.entity.positions.currency);
+        currency.map_or(self.entity.places, money::places)
     }
 
     fn text(&mut self, known: &Field, value: &'a str) -> (Cell<'a>, bool) {
@@ -420,7 +376,7 @@ fn filled(text: &str) -> Normalised<&str> {
 fn amount<'a>(
     parsed: Normalised<Decimal>,
     rounding: Rounding,
-    places: u32,
+    places: impl FnOnce() -> u32,
 ) -> Normalised<Cell<'a>> {
     /// Eighteen digits is what the column holds.
     const LIMIT: i128 = 1_000_000_000_000_000_000;
@@ -438,7 +394,7 @@ fn amount<'a>(
             _ => Normalised::meaningless(),
         };
     }
-    let mut rounded = money::round(number, rounding, places.min(4));
+    let mut rounded = money::round(number, rounding, places().min(4));
     rounded.rescale(4);
     let units = rounded.mantissa();
     match i64::try_from(units) {
@@ -454,10 +410,8 @@ fn whole<'a>(parsed: Normalised<Decimal>) -> Normalised<Cell<'a>> {
     let Some(number) = parsed.value else {
         return Normalised { value: None, valid };
     };
-    let integer = number
-        .fract()
-        .is_zero()
-        .then(|| i64::try_from(number.trunc()).ok());
+    let whole = number.scale() == 0 || number.fract().is_zero();
+    let integer = whole.then(|| i64::try_from(number.trunc()).ok());
     integer.flatten().map_or_else(Normalised::meaningless, |n| {
         Normalised::judged(Cell::Int(n), valid)
     })

@@ -1,11 +1,11 @@
-//! Dates and times of a stream: every notation once, and every value of a batch read once.
+//! Dates and times of a stream: every notation once, and values that come again read once.
 
-use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
 use crate::date;
 use crate::mapping::days;
 use crate::normalised::Normalised;
+use crate::recent::Recent;
 
 /// A notation that has been declared; an index into [`Moments`].
 pub(crate) type MomentId = usize;
@@ -52,7 +52,7 @@ impl Moments {
 pub(crate) struct Clock<'a> {
     moments: &'a Moments,
     zone: &'a TimeZone,
-    known: Vec<HashMap<&'a str, Normalised<i64>>>,
+    recent: Vec<Recent<'a, Normalised<i64>>>,
 }
 
 impl<'a> Clock<'a> {
@@ -60,13 +60,13 @@ impl<'a> Clock<'a> {
         Self {
             moments,
             zone,
-            known: moments.0.iter().map(|_| HashMap::new()).collect(),
+            recent: moments.0.iter().map(|_| Recent::new()).collect(),
         }
     }
 
     pub(crate) fn read(&mut self, moment: MomentId, value: &'a str) -> Normalised<i64> {
         let (notation, zone) = (&self.moments.0[moment], self.zone);
-        *self.known[moment].entry(value).or_insert_with(|| {
+        self.recent[moment].get(value, |value| {
             let format = notation.format.as_deref();
             match notation.kind {
                 MomentKind::Date => date::parse(value, format).map(days),

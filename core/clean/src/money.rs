@@ -45,10 +45,17 @@ pub fn round(amount: Decimal, rounding: Rounding, places: u32) -> Decimal {
 /// Decimal places of a currency (ISO 4217 code, any case).
 #[must_use]
 pub fn places(currency: &str) -> u32 {
-    match currency.to_ascii_uppercase().as_str() {
-        "JPY" | "KRW" | "VND" | "CLP" | "ISK" | "XAF" | "XOF" | "XPF" | "PYG" | "UGX" | "RWF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
+    const NONE: [&str; 11] = [
+        "JPY", "KRW", "VND", "CLP", "ISK", "XAF", "XOF", "XPF", "PYG", "UGX", "RWF",
+    ];
+    const THREE: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+    let among = |codes: &[&str]| codes.iter().any(|code| currency.eq_ignore_ascii_case(code));
+    if among(&NONE) {
+        0
+    } else if among(&THREE) {
+        3
+    } else {
+        2
     }
 }
 

@@ -129,21 +129,37 @@ pub enum Locator {
     },
 }
 
+impl Locator {
+    /// Adds the text form. It is made for every row, so without the formatting machinery.
+    pub(crate) fn write(&self, text: &mut String) {
+        let number = |text: &mut String, name: &str, number: u64| {
+            text.push_str(name);
+            text.push_str(itoa::Buffer::new().format(number));
+        };
+        match self {
+            Self::Bytes { member, start, end } => {
+                if let Some(member) = member {
+                    text.extend(["zip=", &**member, ";"]);
+                }
+                number(text, "bytes=", *start);
+                number(text, "-", *end);
+            }
+            Self::Sheet { sheet, row } => {
+                text.extend(["sheet=", &**sheet]);
+                number(text, ";row=", *row);
+            }
+            Self::RowGroup { group, row } => {
+                number(text, "group=", u64::from(*group));
+                number(text, ";row=", *row);
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Locator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bytes {
-                member: Some(member),
-                start,
-                end,
-            } => write!(f, "zip={member};bytes={start}-{end}"),
-            Self::Bytes {
-                member: None,
-                start,
-                end,
-            } => write!(f, "bytes={start}-{end}"),
-            Self::Sheet { sheet, row } => write!(f, "sheet={sheet};row={row}"),
-            Self::RowGroup { group, row } => write!(f, "group={group};row={row}"),
-        }
+        let mut text = String::new();
+        self.write(&mut text);
+        f.write_str(&text)
     }
 }

@@ -31,13 +31,16 @@ pub(crate) fn push(bytes: &mut Vec<u8>, part: &str) {
 
 /// An id in its text form.
 #[derive(Clone, Copy)]
-pub(crate) struct RecordId([u8; 32]);
+pub(crate) struct RecordId([u8; Self::LENGTH]);
 
 impl RecordId {
+    /// Bytes of the text form.
+    pub(crate) const LENGTH: usize = 32;
+
     /// The id of a key whose parts were put together with [`prefix`] and [`push`].
     pub(crate) fn of(bytes: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
+        let mut text = [0; Self::LENGTH];
         for (pair, byte) in text.chunks_exact_mut(2).zip(xxh3_128(bytes).to_be_bytes()) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];

@@ -123,6 +123,10 @@ const fn is_filler(c: char) -> bool {
 
 /// Where the first character stands that folding may change, if any does.
 fn unsettled(text: &str) -> Option<usize> {
+    // codes, numbers and times have neither spaces nor anything that folds; no early end, so that many bytes are looked at at once
+    if text.bytes().fold(true, |all, b| all & b.is_ascii_graphic()) {
+        return None;
+    }
     let mut before = ' ';
     for (at, c) in text.char_indices() {
         if !is_settled(c) || (c == ' ' && before == ' ') {

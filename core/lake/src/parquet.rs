@@ -34,19 +34,21 @@ pub struct Written {
 /// Writes one Parquet file, batch by batch. Personal columns carry no statistics: a footer's minimum and
 /// maximum would be real values, and would outlive an erasure.
 ///
-/// A file that begins with few rows is compressed with Snappy, any other with Zstandard: a context of
-/// Zstandard for each page of a small file costs more than writing the page.
+/// A file of few rows is compressed with Snappy, any other with Zstandard: a context of Zstandard for each page of
+/// a small file costs more than writing the page. How its rows come in batches makes no difference.
 pub struct Sink {
     target: Option<BufWriter>,
     writer: Option<AsyncArrowWriter<BufWriter>>,
+    /// The first rows, until it shows how many there are.
+    first: Vec<RecordBatch>,
     schema: SchemaRef,
     personal: BTreeSet<String>,
     path: String,
     rows: u64,
 }
 
-/// Rows of a first batch below which a file counts as small.
-const FEW: usize = 4096;
+/// Rows below which a file counts as small.
+const FEW: u64 = 4096;
 
 impl Sink {
     /// Begins a file. Nothing is seen at `path` before [`Sink::finish`].
@@ -63,6 +65,7 @@ impl Sink {
         Ok(Self {
             target: Some(BufWriter::new(store.object_store(), location)),
             writer: None,
+            first: Vec::new(),
             schema,
             personal: personal.clone(),
             path: path.into(),
@@ -76,7 +79,17 @@ impl Sink {
     /// When the schema cannot be written, and those of the storage.
     pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        self.begin(batch.num_rows())?;
+        if self.writer.is_some() {
+            return self.put(batch).await;
+        }
+        self.first.push(batch.clone());
+        if self.rows >= FEW {
+            self.begin().await?;
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, batch: &RecordBatch) -> Result<()> {
         if let Some(writer) = &mut self.writer {
             let written = writer.write(batch).await;
             written.map_err(|e| Error::unavailable(&self.path, e))?;
@@ -84,12 +97,13 @@ impl Sink {
         Ok(())
     }
 
-    fn begin(&mut self, rows: usize) -> Result<()> {
+    /// Opens the file, unless it is open, and writes the first rows.
+    async fn begin(&mut self) -> Result<()> {
         let Some(target) = self.target.take() else {
             return Ok(());
         };
         let failed = |e| Error::unavailable(&self.path, e);
-        let compression = if rows < FEW {
+        let compression = if self.rows < FEW {
             Compression::SNAPPY
         } else {
             Compression::ZSTD(ZstdLevel::try_new(1).map_err(failed)?)
@@ -105,6 +119,9 @@ impl Sink {
         let (schema, properties) = (self.schema.clone(), Some(properties.build()));
         let writer = AsyncArrowWriter::try_new(target, schema, properties).map_err(failed)?;
         self.writer = Some(writer);
+        for batch in std::mem::take(&mut self.first) {
+            self.put(&batch).await?;
+        }
         Ok(())
     }
 
@@ -113,7 +130,7 @@ impl Sink {
     /// # Errors
     /// Those of the storage.
     pub async fn finish(mut self) -> Result<Written> {
-        self.begin(0)?;
+        self.begin().await?;
         let mut size = 0;
         if let Some(writer) = &mut self.writer {
             let finished = writer.finish().await;

@@ -27,8 +27,9 @@ pub(super) fn decode(
     let possible = delimiter.map_or(CANDIDATES.to_vec(), |d| vec![d]);
     let mut records = text::Records::open(input, member, format.encoding, quote, &possible)?;
     let mut number = 0;
+    let mut record = text::Record::default();
     for _ in 0..format.skip_lines {
-        if records.next()?.is_some() {
+        if records.next(&mut record)? {
             number += 1;
             sink(Decoded::Structural(1))?;
         }
@@ -36,7 +37,7 @@ pub(super) fn decode(
     let comment = format.comment.as_deref().map(|c| records.bytes_of(c));
     let mut rows = (!format.columns.is_empty()).then(|| Rows::new(None, format.columns.clone()));
     let mut fields = text::Fields::default();
-    while let Some(record) = records.next()? {
+    while records.next(&mut record)? {
         number += 1;
         let is_comment = comment
             .as_ref()
@@ -193,11 +194,13 @@ impl Rows {
         if self.numbers.len() < at_least {
             return Ok(());
         }
-        let columns = self
-            .columns
-            .iter_mut()
-            .map(|c| Arc::new(c.finish()) as ArrayRef)
-            .collect();
+        let rows = self.numbers.len();
+        let finish = |column: &mut StringBuilder| {
+            // the next rows will be about as long
+            let next = StringBuilder::with_capacity(rows, column.values_slice().len() * 9 / 8);
+            Arc::new(std::mem::replace(column, next).finish()) as ArrayRef
+        };
+        let columns = self.columns.iter_mut().map(finish).collect();
         let rows = RawRows::Columns(RecordBatch::try_new(self.schema.clone(), columns)?);
         let (locators, numbers) = (
             std::mem::take(&mut self.locators),

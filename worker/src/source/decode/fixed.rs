@@ -28,7 +28,8 @@ pub(super) fn decode(
         Reader::new(format.types.iter().map(Into::into).collect())
     };
     let (mut number, mut skip) = (0, format.skip_lines);
-    while let Some(record) = records.next()? {
+    let mut record = Record::default();
+    while records.next(&mut record)? {
         number += 1;
         if skip > 0 || record.bytes.is_empty() {
             skip = skip.saturating_sub(1);

@@ -16,6 +16,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::{BATCH, Decoded, Sink, delimited::fault};
 
+/// Bytes of a batch after which it is handed on, however few its rows.
+const MOST: usize = 64 << 20;
+
 /// Bytes by which the form of a file is told.
 const LOOK_AHEAD: u64 = 4096;
 
@@ -46,7 +49,7 @@ impl Rows {
     }
 
     fn flush(&mut self, at_least: usize, sink: &mut Sink<'_>) -> Result<()> {
-        if self.values.len() < at_least {
+        if self.values.len() < at_least && self.values.bytes() < MOST {
             return Ok(());
         }
         let next = JsonRows::like(&self.values);

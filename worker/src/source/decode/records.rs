@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use super::{
     BATCH, Decoded, Sink,
     delimited::{Rows, fault},
-    text::{self, Broken, Fields},
+    text::{self, Broken, Fields, Record},
 };
 
 /// A line that no type of record fits.
@@ -69,7 +69,8 @@ pub(super) fn decode(
     let mut reader = Reader::new(format.types.clone());
     let mut fields = Fields::default();
     let mut number = 0;
-    while let Some(record) = records.next()? {
+    let mut record = Record::default();
+    while records.next(&mut record)? {
         number += 1;
         if record.bytes.is_empty() {
             sink(Decoded::Structural(1))?;

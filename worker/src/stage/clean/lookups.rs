@@ -114,10 +114,10 @@ pub(super) async fn still_holds(
     Ok(found.answers(&asked) == before.answers)
 }
 
-/// Keeps what the rows of a file looked up.
+/// Keeps what the rows of a file looked up, in a file of its own.
 pub(super) async fn remember_lookups(
     context: &Context,
-    folder: &str,
+    path: String,
     found: &Lookups,
     files: String,
 ) -> Result<LookedUp> {
@@ -133,7 +133,6 @@ pub(super) async fn remember_lookups(
         ),
     ];
     let batch = RecordBatch::try_from_iter(columns)?;
-    let path = format!("{folder}/looked-up.parquet");
     let personal = ["key".to_owned()].into();
     parquet::write(&context.store, &path, batch.schema(), &personal, &[batch]).await?;
     Ok(LookedUp {

@@ -1,6 +1,6 @@
 //! One raw object: decoded on one side, written on the other, with a bounded number of batches in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
@@ -72,7 +72,9 @@ pub(super) async fn clean_file(
         "rows went missing while cleaning: {rows:?}; this is a defect of musubi"
     );
     let looked_up = match lookup_files(context, files, &file.source, &file.stream) {
-        Some(files) => Some(remember_lookups(context, &writer.folder, &found, files).await?),
+        Some(files) => {
+            Some(remember_lookups(context, writer.path("looked-up"), &found, files).await?)
+        }
         None => None,
     };
     let (entities, quarantine) = writer.finish().await?;
@@ -159,41 +161,47 @@ fn send(out: &mpsc::Sender<Message>, cleaned: cleaner::Cleaned) -> Result<()> {
 /// Writes the clean rows of one object, a file an entity.
 struct Writer<'a> {
     context: &'a Context,
-    folder: String,
+    key: &'a str,
+    /// Of this attempt alone.
+    attempt: uuid::fmt::Simple,
     entities: BTreeMap<Entity, Sink>,
     quarantine: Option<Sink>,
 }
 
 impl<'a> Writer<'a> {
-    fn new(context: &'a Context, key: &str) -> Self {
-        let folder = format!("clean/{key}/{}", uuid::Uuid::new_v4().simple());
+    fn new(context: &'a Context, key: &'a str) -> Self {
         Self {
             context,
-            folder,
+            key,
+            attempt: uuid::Uuid::new_v4().simple(),
             entities: BTreeMap::new(),
             quarantine: None,
         }
     }
 
+    /// Where a file of this attempt stands. Objects share folders: one of its own costs as much as a file.
+    fn path(&self, name: &str) -> String {
+        let (key, attempt) = (self.key, self.attempt);
+        let folder = key.get(..2).unwrap_or(key);
+        format!("clean/{folder}/{key}-{attempt}-{name}.parquet")
+    }
+
     async fn write(&mut self, message: Message) -> Result<()> {
-        let store = &self.context.store;
         match message {
             Message::Rows(entity, batch) => {
-                let sink = match self.entities.entry(entity) {
-                    std::collections::btree_map::Entry::Occupied(found) => found.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(free) => {
-                        let path = format!("{}/{}.parquet", self.folder, entity.as_str());
-                        let personal = schema::personal_columns(entity);
-                        free.insert(Sink::create(store, &path, batch.schema(), &personal)?)
-                    }
-                };
-                sink.write(&batch).await?;
+                if !self.entities.contains_key(&entity) {
+                    let personal = schema::personal_columns(entity);
+                    let sink = self.sink(entity.as_str(), &batch, &personal)?;
+                    self.entities.insert(entity, sink);
+                }
+                if let Some(sink) = self.entities.get_mut(&entity) {
+                    sink.write(&batch).await?;
+                }
             }
             Message::Quarantined(batch) => {
                 if self.quarantine.is_none() {
-                    let path = format!("{}/quarantine.parquet", self.folder);
                     let personal = [quarantine::PERSONAL_COLUMN.to_owned()].into();
-                    self.quarantine = Some(Sink::create(store, &path, batch.schema(), &personal)?);
+                    self.quarantine = Some(self.sink("quarantine", &batch, &personal)?);
                 }
                 if let Some(sink) = &mut self.quarantine {
                     sink.write(&batch).await?;
@@ -201,6 +209,11 @@ impl<'a> Writer<'a> {
             }
         }
         Ok(())
+    }
+
+    fn sink(&self, name: &str, rows: &RecordBatch, personal: &BTreeSet<String>) -> Result<Sink> {
+        let (store, path) = (&self.context.store, self.path(name));
+        Ok(Sink::create(store, &path, rows.schema(), personal)?)
     }
 
     async fn finish(self) -> Result<(BTreeMap<String, Part>, Option<Part>)> {

@@ -1,10 +1,16 @@
 //! Nested rows of a batch. Their values stand in two buffers, so that a row costs no allocation of its own.
 
-use std::{borrow::Cow, fmt::Write as _};
+mod names;
+mod read;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+
+use serde::de::{DeserializeSeed, Error};
 use serde_json::{Map, Value};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub(crate) use self::names::{ByName, Name, Names};
+use self::read::Reader;
 
 /// JSON objects, one a row.
 #[derive(Clone, Debug, Default)]
@@ -12,25 +18,26 @@ pub struct JsonRows {
     rows: Vec<Start>,
     /// Values in the order of the text: a container stands before what it holds.
     nodes: Vec<Node>,
-    /// Keys, strings and numbers.
+    /// Strings and numbers.
     text: String,
+    names: Names,
 }
 
 /// Where a row begins.
 #[derive(Clone, Copy, Debug)]
 struct Start {
-    node: usize,
-    text: usize,
+    node: u32,
+    text: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
     kind: Kind,
     /// Its name in the object that holds it.
-    key: Span,
+    name: Name,
     text: Span,
     /// The node behind it and all that it holds.
-    next: usize,
+    next: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +54,13 @@ enum Kind {
 /// A piece of the text.
 #[derive(Clone, Copy, Debug, Default)]
 struct Span {
-    start: usize,
-    end: usize,
+    start: u32,
+    end: u32,
+}
+
+/// A position in a buffer: 32 bits keep the nodes of a batch in the processor's caches.
+fn position<E: Error>(at: usize) -> Result<u32, E> {
+    u32::try_from(at).map_err(|_| E::custom("the rows of a batch have more than 4 GiB"))
 }
 
 /// What [`JsonRows::read`] met.
@@ -73,6 +85,12 @@ impl JsonRows {
         self.rows.is_empty()
     }
 
+    /// Bytes of the strings and numbers.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// No rows yet, and room for as many as another batch had.
     #[must_use]
     pub fn like(other: &Self) -> Self {
@@ -80,6 +98,8 @@ impl JsonRows {
             rows: Vec::with_capacity(other.rows.len()),
             nodes: Vec::with_capacity(other.nodes.len()),
             text: String::with_capacity(other.text.len()),
+            // names of other rows may never come again
+            names: Names::default(),
         }
     }
 
@@ -90,25 +110,26 @@ impl JsonRows {
     pub fn read(&mut self, text: &[u8]) -> serde_json::Result<Met> {
         // text that is known to be UTF-8 is read faster
         match std::str::from_utf8(text) {
-            Ok(text) => self.add(|rows| whole(serde_json::Deserializer::from_str(text), rows)),
-            Err(_) => self.add(|rows| whole(serde_json::Deserializer::from_slice(text), rows)),
+            Ok(text) => self.add(|into| whole(serde_json::Deserializer::from_str(text), into)),
+            Err(_) => self.add(|into| whole(serde_json::Deserializer::from_slice(text), into)),
         }
     }
 
     /// Adds what is read when it is an object, and nothing otherwise.
-    fn add<E>(&mut self, read: impl FnOnce(&mut Self) -> Result<(), E>) -> Result<Met, E> {
+    fn add<E: Error>(&mut self, read: impl FnOnce(Reader<'_>) -> Result<(), E>) -> Result<Met, E> {
+        let (nodes, texts) = (self.nodes.len(), self.text.len());
         let start = Start {
-            node: self.nodes.len(),
-            text: self.text.len(),
+            node: position(nodes)?,
+            text: position(texts)?,
         };
-        let done = read(self);
+        let done = read(Reader::new(self));
         let object = |node: &Node| node.kind == Kind::Object;
-        if done.is_ok() && self.nodes.get(start.node).is_some_and(object) {
+        if done.is_ok() && self.nodes.get(nodes).is_some_and(object) {
             self.rows.push(start);
             return Ok(Met::Object);
         }
-        self.nodes.truncate(start.node);
-        self.text.truncate(start.text);
+        self.nodes.truncate(nodes);
+        self.text.truncate(texts);
         done.map(|()| Met::Other)
     }
 
@@ -124,34 +145,22 @@ impl JsonRows {
         }
     }
 
+    /// The names that members have, at any depth.
+    pub(crate) const fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// All rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = Json<'_>> {
         (0..self.len()).map(|index| self.row(index))
     }
 
-    /// A hash of the keys and values of a row.
+    /// A hash of the strings and numbers of a row.
     pub(crate) fn hash(&self, index: usize, seed: u64) -> u64 {
-        let end = self.rows.get(index + 1).map_or(self.text.len(), |r| r.text);
-        xxh3_64_with_seed(&self.text.as_bytes()[self.rows[index].text..end], seed)
-    }
-
-    fn write(&mut self, write: impl FnOnce(&mut String)) -> Span {
-        let start = self.text.len();
-        write(&mut self.text);
-        Span {
-            start,
-            end: self.text.len(),
-        }
-    }
-
-    fn leaf(&mut self, kind: Kind, key: Span, text: Span) {
-        let next = self.nodes.len() + 1;
-        self.nodes.push(Node {
-            kind,
-            key,
-            text,
-            next,
-        });
+        let next = self.rows.get(index + 1);
+        let end = next.map_or(self.text.len(), |row| row.text as usize);
+        let text = &self.text.as_bytes()[self.rows[index].text as usize..end];
+        xxh3_64_with_seed(text, seed)
     }
 }
 
@@ -160,9 +169,8 @@ impl FromIterator<Value> for JsonRows {
     fn from_iter<I: IntoIterator<Item = Value>>(values: I) -> Self {
         let mut rows = Self::default();
         for value in values {
-            let key = Span::default();
             // a value that is there can be read
-            let _ = rows.add(|rows| Reader { rows, key }.deserialize(value));
+            let _ = rows.add(|into| into.deserialize(value));
         }
         rows
     }
@@ -170,10 +178,9 @@ impl FromIterator<Value> for JsonRows {
 
 fn whole<'de, R: serde_json::de::Read<'de>>(
     mut input: serde_json::Deserializer<R>,
-    rows: &mut JsonRows,
+    into: Reader<'_>,
 ) -> serde_json::Result<()> {
-    let key = Span::default();
-    Reader { rows, key }.deserialize(&mut input)?;
+    into.deserialize(&mut input)?;
     input.end()
 }
 
@@ -181,16 +188,16 @@ fn whole<'de, R: serde_json::de::Read<'de>>(
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a> {
     rows: &'a JsonRows,
-    at: usize,
+    at: u32,
 }
 
 impl<'a> Json<'a> {
     fn node(self) -> &'a Node {
-        &self.rows.nodes[self.at]
+        &self.rows.nodes[self.at as usize]
     }
 
     fn part(self, span: Span) -> &'a str {
-        &self.rows.text[span.start..span.end]
+        &self.rows.text[span.start as usize..span.end as usize]
     }
 
     /// Whether it is null.
@@ -224,17 +231,27 @@ impl<'a> Json<'a> {
     pub fn members(self) -> impl Iterator<Item = (&'a str, Self)> {
         let object = self.node().kind == Kind::Object;
         let items = object.then(|| self.items()).into_iter().flatten();
-        items.map(|item| (item.part(item.node().key), item))
+        items.map(|item| (self.rows.names.text(item.node().name), item))
+    }
+
+    /// The name that it has in the object that holds it.
+    pub(crate) fn name(self) -> Name {
+        self.node().name
     }
 
     /// The member of an object; of a name that occurs twice, the last.
     #[must_use]
-    pub fn get(self, key: &str) -> Option<Self> {
-        let object = self.node();
+    pub fn get(self, name: &str) -> Option<Self> {
+        self.member(self.rows.names.find(name)?)
+    }
+
+    /// The member of an object, by a name of the batch; of a name that occurs twice, the last.
+    pub(crate) fn member(self, name: Name) -> Option<Self> {
+        let (nodes, object) = (&self.rows.nodes, self.node());
         let (mut at, mut found) = (self.at + 1, None);
         while object.kind == Kind::Object && at < object.next {
-            let member = &self.rows.nodes[at];
-            if self.part(member.key) == key {
+            let member = &nodes[at as usize];
+            if member.name == name {
                 found = Some(at);
             }
             at = member.next;
@@ -287,130 +304,6 @@ impl<'a> Json<'a> {
 impl std::fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.value().fmt(f)
-    }
-}
-
-/// Reads one value into the buffers.
-struct Reader<'r> {
-    rows: &'r mut JsonRows,
-    key: Span,
-}
-
-impl Reader<'_> {
-    fn number(self, number: impl std::fmt::Display) {
-        let text = self.rows.write(|text| {
-            // writing to a string cannot fail
-            let _ = write!(text, "{number}");
-        });
-        self.rows.leaf(Kind::Number, self.key, text);
-    }
-
-    fn leaf(self, kind: Kind) {
-        self.rows.leaf(kind, self.key, Span::default());
-    }
-
-    /// A container: its node, and behind it those of all that `fill` reads.
-    fn container<E>(
-        self,
-        kind: Kind,
-        fill: impl FnOnce(&mut JsonRows) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let at = self.rows.nodes.len();
-        self.rows.leaf(kind, self.key, Span::default());
-        fill(self.rows)?;
-        self.rows.nodes[at].next = self.rows.nodes.len();
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<(), D::Error> {
-        input.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Reader<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.leaf(Kind::Null);
-        Ok(())
-    }
-
-    fn visit_none<E: Error>(self) -> Result<(), E> {
-        self.visit_unit()
-    }
-
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.leaf(if value { Kind::True } else { Kind::False });
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.number(value);
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.number(value);
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        // JSON writes fractions in a way of its own
-        self.number(Value::from(value));
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        let text = self.rows.write(|text| text.push_str(value));
-        self.rows.leaf(Kind::String, self.key, text);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        self.container(Kind::Array, |rows| {
-            let key = Span::default();
-            while items.next_element_seed(Reader { rows, key })?.is_some() {}
-            Ok(())
-        })
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        self.container(Kind::Object, |rows| {
-            while let Some(key) = members.next_key_seed(KeyReader(rows))? {
-                members.next_value_seed(Reader { rows, key })?;
-            }
-            Ok(())
-        })
-    }
-}
-
-struct KeyReader<'r>(&'r mut JsonRows);
-
-impl<'de> DeserializeSeed<'de> for KeyReader<'_> {
-    type Value = Span;
-
-    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Span, D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for KeyReader<'_> {
-    type Value = Span;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E: Error>(self, key: &str) -> Result<Span, E> {
-        Ok(self.0.write(|text| text.push_str(key)))
     }
 }
 
