@@ -173,7 +173,7 @@ fn content(system: &System, slots: &[Slot<'_>], said: &mut Vec<u8>) -> i64 {
     said.clear();
     said.push(u8::from(system.deleted));
     if let Some(customer) = &system.customer {
-        said.extend_from_slice(customer.as_str().as_bytes());
+        said.extend_from_slice(customer.as_bytes());
     }
     for (at, slot) in slots.iter().enumerate() {
         if slot.value == Cell::Null && slot.raw.is_none() {

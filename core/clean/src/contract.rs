@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::mapping::Bindings;
-use crate::mapping_row::{Id, Row, Rows};
+use crate::mapping_row::{Id, Row, Rows, trimmed};
 use crate::moments::{Clock, MomentId};
 use crate::normalised::Normalised;
 use crate::problem::Reject;
@@ -224,7 +224,7 @@ impl CompiledContract {
                 }
                 continue;
             };
-            match rule.check(value.trim(), clock) {
+            match rule.check(trimmed(value), clock) {
                 Ok(()) => {}
                 Err(reject) if reject.code == "wrong_type" => {
                     match self.drifted(DriftKind::Changed, &rule.name, state) {

@@ -12,7 +12,7 @@ use crate::compute::{self, Failure};
 use rust_decimal::Decimal;
 
 use crate::lookup::Lookups;
-use crate::mapping_row::{Id, References, Row, Step, is_blank, steps};
+use crate::mapping_row::{Id, References, Row, Step, is_blank, steps, trimmed};
 use crate::moments::{MomentId, Moments};
 use crate::money;
 use crate::problem::Reject;
@@ -144,7 +144,7 @@ impl Key {
         buffer.extend_from_slice(&self.prefix);
         for id in &self.columns {
             let part = row.get(*id).ok_or_else(|| row.references.text(*id))?;
-            record_id::push(buffer, part.trim());
+            record_id::push(buffer, trimmed(part));
         }
         Ok(RecordId::of(buffer))
     }
@@ -495,7 +495,7 @@ impl CompiledField {
 }
 
 fn concat<'a>(row: &Row<'a>, columns: &[Id], separator: &str) -> Option<&'a str> {
-    let mut parts = columns.iter().filter_map(|id| row.get(*id)).map(str::trim);
+    let mut parts = columns.iter().filter_map(|id| row.get(*id)).map(trimmed);
     let first = parts.next()?;
     let Some(second) = parts.next() else {
         return Some(first);

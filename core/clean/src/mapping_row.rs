@@ -341,6 +341,15 @@ impl<'a> Row<'a> {
     }
 }
 
+/// A text without white space at its ends; most have none.
+pub(crate) fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [only] | [only, .., _] if !only.is_ascii_graphic() => text.trim(),
+        [.., last] if last.is_ascii_graphic() => text,
+        _ => text.trim(),
+    }
+}
+
 /// Whether a text is nothing but white space.
 pub(crate) fn is_blank(text: &str) -> bool {
     let shown = text.as_bytes().first().is_some_and(u8::is_ascii_graphic);

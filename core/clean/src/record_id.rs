@@ -48,6 +48,10 @@ impl RecordId {
         Self(text)
     }
 
+    pub(crate) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         // hexadecimal digits are text
         std::str::from_utf8(&self.0).unwrap_or_default()

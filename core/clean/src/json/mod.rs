@@ -21,6 +21,8 @@ pub struct JsonRows {
     /// Strings and numbers.
     text: String,
     names: Names,
+    /// Whether some object may have a name twice.
+    twice: bool,
 }
 
 /// Where a row begins.
@@ -100,6 +102,7 @@ impl JsonRows {
             text: String::with_capacity(other.text.len()),
             // names of other rows may never come again
             names: Names::default(),
+            twice: false,
         }
     }
 
@@ -247,17 +250,19 @@ impl<'a> Json<'a> {
 
     /// The member of an object, by a name of the batch; of a name that occurs twice, the last.
     pub(crate) fn member(self, name: Name) -> Option<Self> {
-        let (nodes, object) = (&self.rows.nodes, self.node());
+        let (rows, object) = (self.rows, self.node());
         let (mut at, mut found) = (self.at + 1, None);
         while object.kind == Kind::Object && at < object.next {
-            let member = &nodes[at as usize];
+            let member = &rows.nodes[at as usize];
             if member.name == name {
-                found = Some(at);
+                found = Some(Self { rows, at });
+                if !rows.twice {
+                    break;
+                }
             }
             at = member.next;
         }
-        let rows = self.rows;
-        found.map(|at| Self { rows, at })
+        found
     }
 
     /// The element of an array, from 0.

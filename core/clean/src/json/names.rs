@@ -9,6 +9,11 @@ pub(crate) struct Name(u32);
 impl Name {
     /// Of what has no name: rows, and elements of arrays.
     pub(super) const NONE: Self = Self(u32::MAX);
+
+    /// A bit that it shares with few others.
+    pub(super) const fn bit(self) -> u128 {
+        1 << (self.0 % u128::BITS)
+    }
 }
 
 /// The names that occur in a batch.

@@ -103,7 +103,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         self.container(Kind::Object, |rows| {
+            let mut met: u128 = 0;
             while let Some(name) = members.next_key_seed(NameReader(rows))? {
+                rows.twice |= met & name.bit() != 0;
+                met |= name.bit();
                 members.next_value_seed(Reader { rows, name })?;
             }
             Ok(())

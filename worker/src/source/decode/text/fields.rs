@@ -57,7 +57,7 @@ impl Fields {
         self.spans.clear();
         let text = self.text.as_bytes();
         if let Some(quote) = quote.filter(|quote| memchr::memchr(*quote, text).is_some()) {
-            return self.split_quoted(char::from(delimiter), char::from(quote));
+            return self.split_quoted(delimiter, quote);
         }
         let mut start = 0;
         for at in memchr::memchr_iter(delimiter, text) {
@@ -67,29 +67,34 @@ impl Fields {
         self.spans.push((start, text.len()));
     }
 
-    fn split_quoted(&mut self, delimiter: char, quote: char) {
-        let out = &mut self.unquoted;
+    fn split_quoted(&mut self, delimiter: u8, quote: u8) {
+        let (text, out) = (self.text.as_str(), &mut self.unquoted);
         out.clear();
-        let (mut begin, mut quoted, mut start) = (0, false, true);
-        let mut chars = self.text.chars().peekable();
-        while let Some(c) = chars.next() {
-            if c == quote && (quoted || start) {
-                if quoted && chars.peek() == Some(&quote) {
-                    chars.next();
-                    out.push(c);
-                } else {
-                    quoted = !quoted;
-                }
-                start = false;
-            } else if c == delimiter && !quoted {
+        // `begin` is that of the field in `out`; what stands before `from` is done with
+        let (mut begin, mut from, mut quoted) = (0, 0, false);
+        for at in memchr::memchr2_iter(delimiter, quote, text.as_bytes()) {
+            if at < from {
+                continue; // the second of a doubled quote
+            }
+            let sign = text.as_bytes()[at];
+            let at_start = at == from && out.len() == begin;
+            if sign == delimiter && !quoted {
+                out.push_str(&text[from..at]);
                 self.spans.push((begin, out.len()));
                 begin = out.len();
-                start = true;
+            } else if sign == quote && quoted && text.as_bytes().get(at + 1) == Some(&quote) {
+                out.push_str(&text[from..=at]);
+                from = at + 2;
+                continue;
+            } else if sign == quote && (quoted || at_start) {
+                out.push_str(&text[from..at]);
+                quoted = !quoted;
             } else {
-                out.push(c);
-                start = false;
+                continue;
             }
+            from = at + 1;
         }
+        out.push_str(&text[from..]);
         self.spans.push((begin, out.len()));
         std::mem::swap(&mut self.text, &mut self.unquoted);
     }

@@ -46,7 +46,8 @@ pub(super) struct Records<'a> {
     ahead: VecDeque<Vec<u8>>,
     member: Option<Arc<str>>,
     quote: Option<u8>,
-    delimiters: Vec<u8>,
+    /// What may end a field, as far as is known: delimiters and line ends.
+    ends: Ends,
     encoding: &'static encoding_rs::Encoding,
     /// What ends a line: a line feed (with or without a carriage return), or a carriage return alone.
     newline: u8,
@@ -74,7 +75,7 @@ impl<'a> Records<'a> {
             ahead: VecDeque::new(),
             member,
             quote,
-            delimiters: delimiters.to_vec(),
+            ends: Ends::of(delimiters),
             encoding,
             newline,
             offset: mark as u64,
@@ -83,9 +84,7 @@ impl<'a> Records<'a> {
 
     /// Says which delimiter the file has, once its header told.
     pub(super) fn set_delimiter(&mut self, delimiter: u8) {
-        if self.delimiters != [delimiter] {
-            self.delimiters = vec![delimiter];
-        }
+        self.ends = Ends::of(&[delimiter]);
     }
 
     /// Reads the next record over the last one; false at the end.
@@ -285,6 +284,7 @@ impl Scan {
 
     fn take(&mut self, line: &[u8], quote: u8, records: &Records<'_>) {
         let width = records.width();
+        let double = records.encoding == SHIFT_JIS;
         let mut at = 0;
         while at + width <= line.len() {
             let byte = match width {
@@ -294,10 +294,10 @@ impl Scan {
                 _ => 0xff,
             };
             at += width;
-            if records.encoding == SHIFT_JIS && matches!(byte, 0x81..=0x9f | 0xe0..=0xfc) {
+            if double && matches!(byte, 0x81..=0x9f | 0xe0..=0xfc) {
                 at += 1; // the second byte may look like a delimiter
             }
-            let ends = records.delimiters.contains(&byte) || matches!(byte, b'\n' | b'\r');
+            let ends = records.ends.has(byte);
             self.state = match self.state {
                 State::Quoted | State::Closing if byte == quote => match self.state {
                     State::Quoted => State::Closing,
@@ -314,6 +314,21 @@ impl Scan {
             };
         }
         self.lines += 1;
+    }
+}
+
+/// A set of ASCII characters.
+#[derive(Clone, Copy)]
+struct Ends(u128);
+
+impl Ends {
+    fn of(delimiters: &[u8]) -> Self {
+        let all = delimiters.iter().chain(b"\n\r");
+        Self(all.fold(0, |set, byte| set | 1 << (byte & 0x7f)))
+    }
+
+    const fn has(self, byte: u8) -> bool {
+        byte.is_ascii() && self.0 & 1 << byte != 0
     }
 }
 
