@@ -350,7 +350,34 @@ mod tests {
         assert!(nested.get("d").unwrap().element(3).is_none());
         assert!(at(&["a", "x"]).is_none() && at(&["d", "e"]).is_none());
         assert_eq!(rows.row(3).get("twice").unwrap().text().unwrap(), "3");
+        assert_eq!(rows.row(3).get("b").unwrap().text().unwrap(), "2");
         let copied: JsonRows = rows.iter().map(Json::value).collect();
         assert_eq!(copied.row(1).to_string(), rows.row(1).to_string());
+    }
+
+    #[test]
+    fn a_name_means_the_same_member_in_whatever_order_rows_have_theirs() {
+        let mut rows = JsonRows::default();
+        for text in [
+            r#"{"a":1,"b":{"a":2}}"#,
+            r#"{"b":{"c":3,"a":4},"a":5}"#,
+            r#"{"c":6}"#,
+        ] {
+            rows.read(text.as_bytes()).unwrap();
+        }
+        let at = |row: usize, path: &[&str]| {
+            let found = path
+                .iter()
+                .try_fold(rows.row(row), |value, name| value.get(name));
+            found.and_then(Json::text)
+        };
+        assert_eq!(at(0, &["a"]).as_deref(), Some("1"));
+        assert_eq!(at(0, &["b", "a"]).as_deref(), Some("2"));
+        assert_eq!(at(1, &["a"]).as_deref(), Some("5"));
+        assert_eq!(at(1, &["b", "a"]).as_deref(), Some("4"));
+        assert_eq!(at(1, &["c"]), None);
+        assert_eq!(at(2, &["c"]).as_deref(), Some("6"));
+        assert_eq!(at(2, &["a"]), None);
+        assert_eq!(at(2, &["x"]), None);
     }
 }

@@ -106,13 +106,19 @@ mod tests {
 
     #[test]
     fn fields_of_a_record() {
-        let cases: [(&str, &[&str]); 6] = [
+        let cases: [(&str, &[&str]); 12] = [
             ("a,b,c", &["a", "b", "c"]),
             ("a,,", &["a", "", ""]),
             (r#""a,b",c"#, &["a,b", "c"]),
             (r#""say ""hi""",x"#, &[r#"say "hi""#, "x"]),
             ("\"two\nlines\",x", &["two\nlines", "x"]),
             ("5\" pipe,x", &["5\" pipe", "x"]),
+            (r#""","#, &["", ""]),
+            (r#""""","""""","a""#, &[r#"""#, r#""""#, "a"]),
+            (r#""a"b"c,"d"e"#, &[r#"ab"c"#, "de"]),
+            (r#"あ,"い,""う""",え"え"#, &["あ", r#"い,"う""#, r#"え"え"#]),
+            (r#" "a,b""#, &[r#" "a"#, r#"b""#]),
+            (r#""never,closed"#, &["never,closed"]),
         ];
         for (text, expected) in cases {
             let mut fields = Fields {
