@@ -26,6 +26,7 @@ pub mod money;
 pub mod name;
 pub mod normalised;
 pub mod phone;
+mod positions;
 pub mod postal;
 pub mod problem;
 pub mod quarantine;

@@ -247,3 +247,46 @@ pub fn project(schema: &Schema, columns: &[&str]) -> Schema {
         .collect();
     Schema::new(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+
+    use super::*;
+    use crate::store::Location;
+
+    /// The compression of a file whose rows came in batches of this many.
+    async fn compression(store: &Store, rows: i64, batch: usize) -> Compression {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows));
+        let all = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let batches: Vec<RecordBatch> = (0..all.num_rows())
+            .step_by(batch)
+            .map(|at| all.slice(at, batch.min(all.num_rows() - at)))
+            .collect();
+        let none = BTreeSet::new();
+        let written = write(store, "file.parquet", all.schema(), &none, &batches).await;
+        assert_eq!(written.unwrap().rows, all.num_rows() as u64);
+        let read = read(store, "file.parquet", None).await.unwrap();
+        assert_eq!(
+            arrow::compute::concat_batches(&all.schema(), &read).unwrap(),
+            all
+        );
+        let reader = SerializedFileReader::new(store.get("file.parquet").await.unwrap()).unwrap();
+        reader.metadata().row_group(0).column(0).compression()
+    }
+
+    #[tokio::test]
+    async fn how_rows_come_in_batches_makes_no_difference_to_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Location::Folder(folder.path().into())).unwrap();
+        for batch in [1000, 5000, 10_000] {
+            let few = compression(&store, 4000, batch).await;
+            assert_eq!(few, Compression::SNAPPY, "{batch}");
+            let many = compression(&store, 10_000, batch).await;
+            assert!(matches!(many, Compression::ZSTD(_)), "{batch}: {many:?}");
+        }
+    }
+}

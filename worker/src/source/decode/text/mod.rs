@@ -143,7 +143,7 @@ impl<'a> Records<'a> {
                 break;
             }
             let end = bytes.len();
-            let whole = (end - begin) % 2 == 0;
+            let whole = (end - begin).is_multiple_of(2);
             if self.encoding == UTF_16LE {
                 if whole {
                     continue;
