@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use common::{Labelled, Measured};
-use musubi_identity::{Features, Model, Policy};
+use musubi_identity::{Features, FeaturesBuilder, Model, Policy};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -84,6 +84,9 @@ fn features_and_model_survive_being_written() -> Result<()> {
     let features = m.matcher.features().to_batch()?;
     let again = Features::build(std::slice::from_ref(&features))?;
     assert_eq!(again.to_batch()?, features);
+    let mut as_they_are = FeaturesBuilder::default();
+    as_they_are.push_built(&features, |_| true)?;
+    assert_eq!(as_they_are.finish().to_batch()?, features);
     let model = Model::from_json(&m.model.to_json()?)?;
     assert!(model == m.model && model.version() == m.model.version());
     Ok(())

@@ -79,7 +79,7 @@ impl Lake {
         let mut before = FeaturesBuilder::default();
         let all = self.features.to_batch().expect("a batch");
         let is_touched = |record| changed.contains(record) || gone.contains(record);
-        before.push_some(&all, is_touched).expect("features");
+        before.push_built(&all, is_touched).expect("features");
         let before = before.finish();
         let news = batch(&rows).expect("a batch");
         self.features = self.features.update(&[news], &gone).expect("features");

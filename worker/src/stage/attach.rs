@@ -265,6 +265,9 @@ impl Attach<'_> {
     /// The things that rows tell of, by date. Brings the rows of each into the order of the sources.
     fn things(&self, rows: &mut [Version], order_dates: &mut OrderDates) -> Vec<Thing> {
         let mut by_date: BTreeMap<Option<i32>, Vec<Thing>> = BTreeMap::new();
+        if self.entity == Entity::Order {
+            order_dates.reserve(rows.len());
+        }
         let mut end = 0;
         for rows in rows.chunk_by_mut(|a, b| a.thing == b.thing) {
             if rows.len() > 1 {
@@ -369,6 +372,8 @@ impl Attach<'_> {
     /// What the rows of one file say, whatever files they stand in now.
     fn digest(&self, things: &[Thing], rows: &[Version]) -> String {
         let mut said = schema::curated_schema(self.entity).to_string().into_bytes();
+        let told: usize = things.iter().map(|t| t.rows.len()).sum();
+        said.reserve(things.len() * 20 + told * 32);
         for thing in things {
             let rows = thing.of(rows);
             said.extend_from_slice(&rows[0].thing.to_le_bytes());

@@ -1,7 +1,7 @@
 //! train: says which customer records are new, brings the features up to date, and trains a model unless
 //! one stands already: a model that changed under way would move ids without cause.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use arrow::{
@@ -9,6 +9,7 @@ use arrow::{
     datatypes::Int64Type,
 };
 use futures::TryStreamExt;
+use hashbrown::{HashMap, HashSet};
 use musubi_api::{entity::Entity, policy::IdentityPolicySpec, run::Stage};
 use musubi_clean::schema;
 use musubi_identity::{
@@ -104,7 +105,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         .iter()
         .map(|v| (v.record, v.content.cast_signed()))
         .collect();
-    let gone = before.keys().filter(|r| !now.contains_key(r)).copied();
+    let gone = before.keys().filter(|r| !now.contains_key(*r)).copied();
     let gone: Vec<u128> = gone.collect();
     let changed: Vec<bool> = standing
         .iter()
@@ -265,7 +266,7 @@ async fn update_features(
     let append = (1..PARTS).contains(&parts.len()) && touched.gone.is_empty();
     let mut were = FeaturesBuilder::default();
     let mut all = read_parts(context, &parts, |batch| {
-        were.push_some(batch, |record| touched.were.contains(&record))
+        were.push_built(batch, |record| touched.were.contains(&record))
     })
     .await?;
     let mut news = FeaturesBuilder::default();
@@ -321,7 +322,7 @@ async fn read_parts(
     for path in parts {
         let mut stream = parquet::stream(&context.store, path, None).await?;
         while let Some(batch) = stream.try_next().await? {
-            builder.push(&batch)?;
+            builder.push_built(&batch, |_| true)?;
             see(&batch)?;
         }
     }

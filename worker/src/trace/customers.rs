@@ -1,6 +1,6 @@
 //! Golden records, and what else tells of the records of a customer.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
@@ -10,12 +10,12 @@ use serde::Deserialize;
 use super::{Column, Tracer, address, clean::CleanRows, value};
 use crate::stage::records::parse_id;
 
-/// What a golden record notes of each field.
+/// The fields of a golden record that one record won by one rule, each with the number of values there were.
 #[derive(Deserialize)]
-struct Note {
+struct Won {
     record: String,
     rule: String,
-    values: u64,
+    fields: BTreeMap<String, u64>,
 }
 
 /// Columns of `customers` that are no field of a golden record.
@@ -65,7 +65,7 @@ impl Tracer<'_> {
         let clean = self.own_records().await?;
         let everyone = self.all_of(&clean);
         let told = self.value("provenance")?.unwrap_or_default();
-        let notes: std::collections::BTreeMap<String, Note> =
+        let told: Vec<Won> =
             serde_json::from_str(&told).context("the provenance of a customer is malformed")?;
         self.derived(&OWN[..1], "the records that were linked", &everyone);
         self.derived(
@@ -76,12 +76,15 @@ impl Tracer<'_> {
         self.derived(&OWN[2..], "all records of the customer", &everyone);
         let by_record = clean.by_record();
         for field in Entity::Customer.fields() {
-            let Some(note) = notes.get(field.name) else {
+            let told = told
+                .iter()
+                .find_map(|w| Some((w, w.fields.get(field.name)?)));
+            let Some((Won { record, rule, .. }, values)) = told else {
                 continue;
             };
             let winner = by_record
-                .get(&parse_id(&note.record)?)
-                .with_context(|| format!("record {} does not stand", note.record))?;
+                .get(&parse_id(record)?)
+                .with_context(|| format!("record {record} does not stand"))?;
             let won = self.origin(&clean, *winner);
             let mut lost = Vec::new();
             for row in 0..clean.rows.len() {
@@ -89,10 +92,10 @@ impl Tracer<'_> {
                     lost.push(self.origin(&clean, row));
                 }
             }
-            let rule = match note.values {
+            let rule = match values {
                 1 if lost.is_empty() => "the only one".to_owned(),
                 1 => "all say the same".to_owned(),
-                n => format!("{} of {n} values", note.rule),
+                n => format!("{rule} of {n} values"),
             };
             self.columns.push(Column {
                 column: field.name.to_owned(),

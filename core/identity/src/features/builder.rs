@@ -79,17 +79,58 @@ impl FeaturesBuilder {
     /// # Errors
     /// As [`Features::build`].
     pub fn push(&mut self, batch: &RecordBatch) -> Result<(), IdentityError> {
-        self.push_some(batch, |_| true)
+        let (names, kanas) = (strings(batch, "name")?, strings(batch, "name_kana")?);
+        let wanted = |_: u128| true;
+        self.each(batch, wanted, |builder, columns, row| {
+            let name = value(&names, row);
+            let mut codes = Row::default();
+            builder.names(&mut codes, columns, row, name, value(&kanas, row));
+            for c in col::EMAIL..col::WIDTH {
+                if let Some(v) = value(&columns[c], row) {
+                    codes[c] = builder.encode(c, v);
+                }
+            }
+            if codes[col::PHONE] == 0 || codes[col::PHONE] == codes[col::PHONE2] {
+                codes[col::PHONE] = codes[col::PHONE2];
+                codes[col::PHONE2] = 0;
+            }
+            if codes[col::BUSINESS] == 0 && name.is_some_and(fold::is_company) {
+                codes[col::BUSINESS] = 2;
+            }
+            codes
+        })
     }
 
-    /// Adds those records that are wanted.
+    /// Adds those records that are wanted of a batch that [`Features::to_batch`] made: its values are folded
+    /// already and are taken as they are.
     ///
     /// # Errors
     /// As [`Features::build`].
-    pub fn push_some(
+    pub fn push_built(
         &mut self,
         batch: &RecordBatch,
         wanted: impl Fn(u128) -> bool,
+    ) -> Result<(), IdentityError> {
+        self.each(batch, wanted, |builder, columns, row| {
+            let mut codes = Row::default();
+            for (c, column) in columns.iter().enumerate() {
+                codes[c] = match (c, value(column, row)) {
+                    (_, None) => 0,
+                    (col::BIRTH, Some(date)) => fold::date(date).unwrap_or(0),
+                    (col::BUSINESS, Some(business)) => 1 + u32::from(business == "true"),
+                    (c, Some(text)) => builder.values[dict_of(c)].number(text),
+                };
+            }
+            codes
+        })
+    }
+
+    /// Keeps each record that is wanted, with the codes of its row.
+    fn each(
+        &mut self,
+        batch: &RecordBatch,
+        wanted: impl Fn(u128) -> bool,
+        codes: impl Fn(&mut Self, &[Option<StringArray>], usize) -> Row,
     ) -> Result<(), IdentityError> {
         let ids = strings(batch, "record_id")?.ok_or(IdentityError::MissingColumn("record_id"))?;
         let sources = strings(batch, "source")?.ok_or(IdentityError::MissingColumn("source"))?;
@@ -97,7 +138,6 @@ impl FeaturesBuilder {
             .iter()
             .map(|name| strings(batch, name))
             .collect::<Result<Vec<_>, _>>()?;
-        let (names, kanas) = (strings(batch, "name")?, strings(batch, "name_kana")?);
         for row in 0..batch.num_rows() {
             let id = (!ids.is_null(row))
                 .then(|| parse_id(ids.value(row)))
@@ -106,26 +146,7 @@ impl FeaturesBuilder {
             if !wanted(id) {
                 continue;
             }
-            let mut codes = Row::default();
-            self.names(
-                &mut codes,
-                &columns,
-                row,
-                value(&names, row),
-                value(&kanas, row),
-            );
-            for c in col::EMAIL..col::WIDTH {
-                if let Some(v) = value(&columns[c], row) {
-                    codes[c] = self.encode(c, v);
-                }
-            }
-            if codes[col::PHONE] == 0 || codes[col::PHONE] == codes[col::PHONE2] {
-                codes[col::PHONE] = codes[col::PHONE2];
-                codes[col::PHONE2] = 0;
-            }
-            if codes[col::BUSINESS] == 0 && value(&names, row).is_some_and(fold::is_company) {
-                codes[col::BUSINESS] = 2;
-            }
+            let codes = codes(self, &columns, row);
             let source = if sources.is_null(row) {
                 0
             } else {

@@ -130,7 +130,7 @@ impl Features {
         deleted: &RecordSet,
     ) -> Result<Self, IdentityError> {
         let mut builder = FeaturesBuilder::default();
-        builder.push(&self.to_batch()?)?;
+        builder.push_built(&self.to_batch()?, |_| true)?;
         for batch in changed {
             builder.push(batch)?;
         }
@@ -140,7 +140,7 @@ impl Features {
         Ok(builder.finish())
     }
 
-    /// One batch that [`Features::build`] reads back into equal features: `record_id`, `source` and the
+    /// One batch that [`FeaturesBuilder::push_built`] reads back into equal features: `record_id`, `source` and the
     /// folded fields, ordered by record id.
     ///
     /// # Errors

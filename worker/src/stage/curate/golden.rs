@@ -1,7 +1,7 @@
 //! Golden records: of each field the value that survives, with the source, the record, the time and the rule.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
 };
 
@@ -11,11 +11,12 @@ use arrow::{
     compute,
     datatypes::{SchemaRef, TimestampMicrosecondType},
 };
+use hashbrown::HashSet;
 use musubi_api::entity::{Entity, Kind};
 use musubi_clean::schema;
 use musubi_identity::{
     Survivor,
-    survivorship::{self, DEFAULT_RULES, Records, Winners},
+    survivorship::{self, DEFAULT_RULES, Records},
 };
 use musubi_lake::parquet;
 
@@ -178,7 +179,7 @@ fn golden(writer: &Writer<'_>, group: Part<'_>, rows: &RecordBatch) -> Result<Re
         numbers(counts.into_iter().map(Some)),
         strings(from.into_iter().map(|s| Some(sources(s.into_iter())))),
     ];
-    let mut provenance = vec![String::new(); group.ids.len()];
+    let mut provenance = vec![Provenance::default(); group.ids.len()];
     for field in Entity::Customer.fields() {
         let values = column(rows, field.name)?;
         let valid = rows
@@ -200,51 +201,69 @@ fn golden(writer: &Writer<'_>, group: Part<'_>, rows: &RecordBatch) -> Result<Re
             &winners.row.iter().copied().collect::<UInt32Array>(),
             None,
         )?);
-        explain(
-            &mut provenance,
-            field.name,
-            &winners,
-            source,
-            record,
-            &changed,
-        );
+        for (customer, row) in winners.row.iter().enumerate() {
+            if let Some(row) = row {
+                let (rule, values) = (winners.rule[customer], winners.distinct[customer]);
+                provenance[customer].won(field.name, *row as usize, rule, values);
+            }
+        }
     }
-    let told = provenance.into_iter().map(|mut told| {
-        told.push_str(if told.is_empty() { "{}" } else { "}" });
-        Some(told)
-    });
+    let told = provenance
+        .iter()
+        .map(|p| Some(p.tell(source, record, &changed)));
     columns.push(strings(told));
     batch("customers", columns)
 }
 
-/// Notes for each customer, in JSON, which record won a field, and why. Names of sources, fields and rules
-/// hold nothing that JSON would escape.
-fn explain(
-    provenance: &mut [String],
-    field: &str,
-    winners: &Winners,
-    source: &StringArray,
-    record: &StringArray,
-    changed: &[i64],
-) {
-    for (customer, row) in winners.row.iter().enumerate() {
-        let Some(row) = row.map(|r| r as usize) else {
-            continue;
+/// Which record won each field of a customer, and why.
+#[derive(Clone, Default)]
+struct Provenance(Vec<Won>);
+
+/// The fields that one record won by one rule.
+#[derive(Clone)]
+struct Won {
+    row: usize,
+    rule: Option<Survivor>,
+    /// How many values there were of each, in JSON.
+    fields: String,
+}
+
+impl Provenance {
+    /// Notes that a row won a field. A customer has few records, and of them few win.
+    fn won(&mut self, field: &str, row: usize, rule: Option<Survivor>, values: u32) {
+        let known = self.0.iter_mut().find(|w| w.row == row && w.rule == rule);
+        let (fields, comma) = match known {
+            Some(won) => (&mut won.fields, ","),
+            None => {
+                let fields = String::new();
+                let won = self.0.push_mut(Won { row, rule, fields });
+                (&mut won.fields, "")
+            }
         };
-        let at = jiff::Timestamp::from_microsecond(changed[row])
-            .ok()
-            .filter(|_| changed[row] != i64::MIN)
-            .map_or_else(|| "null".to_owned(), |at| format!("\"{at}\""));
-        let rule = winners.rule[customer].map_or("only_value", rule_name);
-        let (source, record) = (source.value(row), record.value(row));
-        let values = winners.distinct[customer];
-        let told = &mut provenance[customer];
-        told.push(if told.is_empty() { '{' } else { ',' });
         // Writing to a text cannot fail.
-        let _ = write!(
-            told,
-            r#""{field}":{{"source":"{source}","record":"{record}","at":{at},"rule":"{rule}","values":{values}}}"#
-        );
+        let _ = write!(fields, r#"{comma}"{field}":{values}"#);
+    }
+
+    /// Says it in JSON; names of sources, fields and rules hold nothing that JSON would escape. A record is
+    /// told once for all fields that it won: told with every field, it would be most of the table.
+    fn tell(&self, source: &StringArray, record: &StringArray, changed: &[i64]) -> String {
+        let mut told = String::from("[");
+        for Won { row, rule, fields } in &self.0 {
+            let row = *row;
+            let at = jiff::Timestamp::from_microsecond(changed[row])
+                .ok()
+                .filter(|_| changed[row] != i64::MIN)
+                .map_or_else(|| "null".to_owned(), |at| format!("\"{at}\""));
+            let rule = rule.map_or("only_value", rule_name);
+            let comma = if told.len() > 1 { "," } else { "" };
+            let (source, record) = (source.value(row), record.value(row));
+            let _ = write!(
+                told,
+                r#"{comma}{{"source":"{source}","record":"{record}","at":{at},"rule":"{rule}","fields":{{{fields}}}}}"#
+            );
+        }
+        told.push(']');
+        told
     }
 }
 
@@ -285,4 +304,28 @@ fn identifiers(group: Part<'_>, rows: &RecordBatch) -> Result<RecordBatch> {
         numbers(found.values().map(|n| Some(*n))),
     ];
     batch("identifiers", columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_told_once_for_all_fields_that_it_won_by_one_rule() {
+        let source = StringArray::from(vec!["crm", "app"]);
+        let record = StringArray::from(vec!["0a", "0b"]);
+        let changed = [i64::MIN, 1_775_000_000_000_000];
+        let mut provenance = Provenance::default();
+        assert_eq!(provenance.tell(&source, &record, &changed), "[]");
+        provenance.won("name", 0, None, 1);
+        provenance.won("email", 1, Some(Survivor::MostRecent), 2);
+        provenance.won("phone", 0, None, 1);
+        provenance.won("city", 0, Some(Survivor::MostRecent), 3);
+        let told = concat!(
+            r#"[{"source":"crm","record":"0a","at":null,"rule":"only_value","fields":{"name":1,"phone":1}},"#,
+            r#"{"source":"app","record":"0b","at":"2026-03-31T23:33:20Z","rule":"most_recent","fields":{"email":2}},"#,
+            r#"{"source":"crm","record":"0a","at":null,"rule":"most_recent","fields":{"city":3}}]"#,
+        );
+        assert_eq!(provenance.tell(&source, &record, &changed), told);
+    }
 }

@@ -1,6 +1,6 @@
 //! What golden records are made of, and the taking over of those that are made of the same as before.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use arrow::{
@@ -8,6 +8,7 @@ use arrow::{
     compute,
 };
 use futures::TryStreamExt;
+use hashbrown::HashSet;
 use musubi_lake::{Error, parquet};
 use xxhash_rust::xxh3::Xxh3;
 
@@ -16,6 +17,9 @@ use crate::stage::{Context, attach, clean::Active, records, tables};
 
 /// Tag of a file of `customers`: the path of what each of its rows is made of.
 pub(super) const MADE_OF: &str = "madeOf";
+
+/// How what is told of the fields of a golden record is written: with another one, records are made anew.
+const TOLD: &[u8] = b"by record and rule";
 
 /// What each customer of a group is made of, as a hash: its id and household, its records, the rules.
 pub(super) fn made_of(
@@ -28,6 +32,7 @@ pub(super) fn made_of(
     let mut rules = Xxh3::new();
     rules.update(&serde_json::to_vec(&policy)?);
     rules.update(tables::customers().to_string().as_bytes());
+    rules.update(TOLD);
     let stamps = attach::stamps(active);
     let mut made_of = vec![0; group.ids.len()];
     for family in group.members.chunk_by(|a, b| a.customer == b.customer) {
@@ -98,7 +103,7 @@ pub(super) async fn reuse(
     let same: HashSet<u128> = old.iter().copied().collect();
     let ids = group.ids.iter().zip(made_of);
     let same: HashSet<&str> = ids
-        .filter(|(_, m)| same.contains(m))
+        .filter(|(_, m)| same.contains(*m))
         .map(|(id, _)| id.as_str())
         .collect();
     if let Some(before) = writer.of_group("identifiers") {

@@ -1,11 +1,12 @@
 //! The identity graph in the lake: edges, and the registry of who is who. Both are kept in parts, everything
 //! of one run and then what later runs changed, so that a run writes what it changed and no more.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
+use hashbrown::HashSet;
 use musubi_api::run::Stage;
 use musubi_identity::{
     CustomerId, Edge, EdgesReader, Features, HouseholdId, IdentityError, RecordSet, Registry,
