@@ -73,13 +73,16 @@ pub(crate) fn suspended(job: &Job, stage: &str, now: Timestamp) -> Finding {
         Some(queue) => (
             "NotAdmitted",
             format!(
-                "stage {stage} waits for Kueue: Job {name} is suspended until LocalQueue {queue} admits it. If that                  lasts, `kubectl describe workloads` says what it waits for; if there is no workload for it, Kueue is                  not installed, or has no LocalQueue {queue} in this namespace"
+                "stage {stage} waits for Kueue: Job {name} is suspended until LocalQueue {queue} admits it. If that \
+                 lasts, `kubectl describe workloads` says what it waits for; if there is no workload for it, Kueue is \
+                 not installed, or has no LocalQueue {queue} in this namespace"
             ),
         ),
         None => (
             "JobSuspended",
             format!(
-                "somebody suspended Job {name} of stage {stage}: kubectl patch job {name} --type=merge                  -p '{{\"spec\":{{\"suspend\":false}}}}' lets it go on"
+                "somebody suspended Job {name} of stage {stage}: kubectl patch job {name} --type=merge \
+                 -p '{{\"spec\":{{\"suspend\":false}}}}' lets it go on"
             ),
         ),
     };

@@ -77,19 +77,24 @@ fn pairs<'a>(secret: &'a SecretRef, keys: [&'a str; 2]) -> impl Iterator<Item = 
 /// The variables that a worker looks for, by reference: the kubelet fills them in.
 pub(crate) fn environment(keys: &BTreeSet<Key>) -> Vec<EnvVar> {
     keys.iter()
-        .map(|(secret, key)| EnvVar {
-            name: variable(secret, key),
-            value: None,
-            value_from: Some(EnvVarSource {
-                secret_key_ref: Some(SecretKeySelector {
-                    name: secret.clone(),
-                    key: key.clone(),
-                    optional: Some(false),
-                }),
-                ..EnvVarSource::default()
-            }),
-        })
+        .map(|key| by_reference(variable(&key.0, &key.1), key))
         .collect()
+}
+
+/// A variable that has the value of a key.
+pub(crate) fn by_reference(name: String, (secret, key): &Key) -> EnvVar {
+    EnvVar {
+        name,
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.clone(),
+                key: key.clone(),
+                optional: Some(false),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }
 }
 
 /// Which Secrets a resource may name: whoever may create a pipeline shall not read every Secret thereby.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{EnvVar, EnvVarSource, PodTemplateSpec, SecretKeySelector},
+        core::v1::{EnvVar, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
@@ -82,19 +82,8 @@ pub(crate) fn job(from: &Destroy<'_>) -> Job {
 
 /// The variables by which every program of AWS is told where its bucket is.
 fn environment(lake: &S3Connector) -> Vec<EnvVar> {
-    let secret = credentials::s3(Some(lake)).into_iter();
-    let keys = secret.map(|(secret, key)| EnvVar {
-        name: key.clone(),
-        value: None,
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret,
-                key,
-                optional: Some(false),
-            }),
-            ..EnvVarSource::default()
-        }),
-    });
+    let keys = credentials::s3(Some(lake)).into_iter();
+    let keys = keys.map(|key| credentials::by_reference(key.1.clone(), &key));
     let plain = lake
         .endpoint
         .as_ref()

@@ -13,13 +13,7 @@ use kube::{
 use musubi_api::{pipeline::CustomerPipeline, source::Source};
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
-use support::World;
-
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({
-        "apiVersion": "musubi.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
-    })
-}
+use support::{World, object, operator::from_outside, shop::shop};
 
 /// A pipeline over one file of today's, with what else it says.
 async fn pipeline(world: &World, name: &str, more: Value) {
@@ -31,25 +25,6 @@ async fn pipeline(world: &World, name: &str, more: Value) {
         spec[key] = value.clone();
     }
     world.apply(&object("CustomerPipeline", name, spec)).await;
-}
-
-async fn shop(world: &World) {
-    let folder = world.folder.path().join("files");
-    std::fs::create_dir(&folder).expect("a folder");
-    std::fs::write(
-        folder.join("members.csv"),
-        "id,email\n1,person@example.com\n",
-    )
-    .expect("a file");
-    world.upload(&folder, "files").await;
-    let source = json!({
-        "system": "loyalty", "connector": { "s3": world.s3("files") }, "freshness": "26h",
-        "streams": [{
-            "name": "members", "files": { "path": "*.csv" }, "format": { "csv": {} },
-            "entities": [{ "entity": "customer", "key": ["id"], "fields": { "email": { "from": "email" } } }],
-        }],
-    });
-    world.apply(&object("Source", "shop", source)).await;
 }
 
 fn fresh(source: Option<&Source>) -> Option<(String, String)> {
@@ -71,13 +46,26 @@ async fn gone(pipelines: &Api<CustomerPipeline>, name: &str) {
     gone.await.expect("watch");
 }
 
+async fn the_namespace_goes_and_the_lake_stays(world: &World) {
+    let kept = objects(world, "held").await;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    let params = DeleteParams::background();
+    let deleted = namespaces.delete(&world.namespace, &params).await;
+    deleted.expect("delete the namespace");
+    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
+        n.is_none()
+    });
+    gone.await.expect("watch");
+    assert_eq!(objects(world, "held").await, kept);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lake_goes_with_its_pipeline_when_that_is_wished_and_never_with_its_namespace() {
     let Some(cluster) = Cluster::find() else {
         return;
     };
     let world = World::new(cluster, "deletion").await;
-    shop(&world).await;
+    shop(&world, 1, Some("26h")).await;
     let delete = || json!({ "deletionPolicy": "Delete" });
     pipeline(&world, "goes", delete()).await;
     pipeline(&world, "stays", json!({})).await;
@@ -139,17 +127,7 @@ async fn a_lake_goes_with_its_pipeline_when_that_is_wished_and_never_with_its_na
     assert_eq!(objects(&world, "stays").await, kept, "it is retained");
 
     // With its namespace goes the operator itself. Nothing hangs, and the lake stays.
-    let kept = objects(&world, "held").await;
-    let namespaces: Api<Namespace> = Api::all(world.client.clone());
-    let deleted = namespaces
-        .delete(&world.namespace, &DeleteParams::background())
-        .await;
-    deleted.expect("delete the namespace");
-    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
-        n.is_none()
-    });
-    gone.await.expect("watch");
-    assert_eq!(objects(&world, "held").await, kept);
+    the_namespace_goes_and_the_lake_stays(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,22 +136,12 @@ async fn a_namespace_that_goes_without_its_operator_keeps_the_lake_too() {
         return;
     };
     let world = World::new(cluster, "elsewhere").await;
-    shop(&world).await;
+    shop(&world, 1, Some("26h")).await;
     pipeline(&world, "held", json!({ "deletionPolicy": "Delete" })).await;
-    let _operator = world.operate_from_outside();
+    let _operator = from_outside(&world);
     world.begin("held-1", "held", jiff::Timestamp::now()).await;
     world.complete("held-1").await;
-    let kept = objects(&world, "held").await;
-    let namespaces: Api<Namespace> = Api::all(world.client.clone());
-    let deleted = namespaces
-        .delete(&world.namespace, &DeleteParams::background())
-        .await;
-    deleted.expect("delete the namespace");
-    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
-        n.is_none()
-    });
-    gone.await.expect("watch");
-    assert_eq!(objects(&world, "held").await, kept);
+    the_namespace_goes_and_the_lake_stays(&world).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,7 +150,7 @@ async fn a_lake_that_cannot_be_deleted_says_why_and_can_be_left() {
         return;
     };
     let world = World::new(cluster, "undeleted").await;
-    shop(&world).await;
+    shop(&world, 1, Some("26h")).await;
     let mut lake = world.s3("lake");
     lake["credentials"] = json!({ "secret": "others-key" });
     let more = json!({ "deletionPolicy": "Delete", "lake": { "s3": lake } });

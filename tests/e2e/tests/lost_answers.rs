@@ -60,6 +60,7 @@ impl Scene {
         let expected = example.on_a_laptop(as_of).await;
         let (lines, said) = mpsc::unbounded_channel();
         let operator = Operator {
+            image: world.cluster.image.clone(),
             kubeconfig: kubeconfig(&world.cluster, world.folder.path(), &world.namespace),
             namespace: world.namespace.clone(),
             lines,

@@ -15,33 +15,8 @@ use musubi_api::{
     run::Stage,
 };
 use musubi_testing::Cluster;
-use serde_json::{Value, json};
-use support::World;
-
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({
-        "apiVersion": "musubi.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
-    })
-}
-
-/// A shop with four files, so that its first stages have four shards.
-async fn shop(world: &World) {
-    let folder = world.folder.path().join("files");
-    std::fs::create_dir(&folder).expect("a folder");
-    for n in 0..4 {
-        let row = format!("id,email\n{n},person{n}@example.com\n");
-        std::fs::write(folder.join(format!("members_{n}.csv")), row).expect("a file");
-    }
-    world.upload(&folder, "files").await;
-    let source = json!({
-        "system": "loyalty", "connector": { "s3": world.s3("files") },
-        "streams": [{
-            "name": "members", "files": { "path": "*.csv" }, "format": { "csv": {} },
-            "entities": [{ "entity": "customer", "key": ["id"], "fields": { "email": { "from": "email" } } }],
-        }],
-    });
-    world.apply(&object("Source", "shop", source)).await;
-}
+use serde_json::json;
+use support::{World, object, shop::shop};
 
 fn stage_job(run: &CustomerPipelineRun, stage: Stage) -> Option<String> {
     let stages = run.status.as_ref()?.stages.iter();
@@ -79,7 +54,8 @@ async fn a_peak_raises_what_runs_and_what_begins_in_it() {
         return;
     };
     let world = World::new(cluster, "peaks").await;
-    shop(&world).await;
+    // Four files: the first stages have four shards.
+    shop(&world, 4, None).await;
     let pipeline = json!({
         "sources": ["shop"], "lake": { "s3": world.s3("lake") },
         "pods": { "parallelism": 1, "memory": "512Mi", "cpu": "50m" },
@@ -159,7 +135,8 @@ async fn a_job_waits_for_its_queue_and_a_small_run_needs_one_alone() {
         return;
     };
     let world = World::new(cluster, "queue").await;
-    shop(&world).await;
+    // Four files: the first stages have four shards.
+    shop(&world, 4, None).await;
     let pipeline = json!({
         "sources": ["shop"], "lake": { "s3": world.s3("lake") }, "sharding": { "mode": "auto" },
         "pods": { "queue": "batch", "memory": "512Mi", "cpu": "50m" },

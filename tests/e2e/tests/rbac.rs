@@ -18,7 +18,10 @@ use kube::{
 use musubi_api::pipeline::{CustomerPipeline, CustomerPipelineRun};
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
-use support::operator::{Operator, kubeconfig};
+use support::{
+    object,
+    operator::{Operator, kubeconfig},
+};
 use tokio::{
     process::{Child, Command},
     sync::mpsc,
@@ -171,6 +174,7 @@ impl Stage {
         let kubeconfig = kubeconfig(&self.cluster, folder.path(), &namespace);
         let (lines, mut said) = mpsc::unbounded_channel();
         let operator = Operator {
+            image: self.cluster.image.clone(),
             kubeconfig,
             namespace: namespace.clone(),
             lines,
@@ -303,12 +307,6 @@ async fn next_job(jobs: &Api<Job>, seen: &mut BTreeSet<String>) -> String {
         }
     }
     unreachable!("a watch does not end")
-}
-
-fn object(kind: &str, name: &str, spec: Value) -> Value {
-    json!({
-        "apiVersion": "musubi.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
-    })
 }
 
 /// One object of each kind.

@@ -67,9 +67,8 @@ impl Example {
             let here = self.folder.path().join("data").join(&path);
             std::fs::create_dir_all(here.parent().expect("a folder")).expect("a folder");
             std::fs::copy(&file, here).expect("copy");
-            world
-                .upload(&file, &format!("data/{}", path.display()))
-                .await;
+            let bytes = std::fs::read(&file).expect("read");
+            world.put(&format!("data/{}", path.display()), bytes).await;
         }
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod example;
 pub(crate) mod gateway;
 pub(crate) mod operator;
+pub(crate) mod shop;
 
 use std::{
     path::{Path, PathBuf},
@@ -98,25 +99,6 @@ impl World {
         self.tool("helm", &args.concat());
     }
 
-    /// An operator for this namespace that is not in it. It ends with what is given back.
-    #[allow(dead_code, reason = "each test uses what it needs")]
-    pub(crate) fn operate_from_outside(&self) -> tokio::process::Child {
-        // Tests lie in a folder below it.
-        let here = std::env::current_exe().expect("this program");
-        let program = here.ancestors().nth(2).expect("target");
-        let log = std::fs::File::create(self.folder.path().join("operator.log")).expect("a log");
-        tokio::process::Command::new(program.join("musubi-operator"))
-            .args(["--worker-image", &self.cluster.image, "--port=0"])
-            .args(["--lease-name", &self.namespace, "--lease-namespace=default"])
-            .env("KUBECONFIG", &self.cluster.kubeconfig)
-            .env("MUSUBI_NAMESPACE", &self.namespace)
-            .stderr(log)
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the operator: cargo build --workspace --bins")
-    }
-
     /// Kills every operator at once. Others take their places.
     pub(crate) fn kill_operators(&self) {
         let args = [
@@ -181,10 +163,10 @@ impl World {
         made.expect("a Secret");
     }
 
-    /// Copies a file into the bucket.
-    pub(crate) async fn upload(&self, file: &Path, path: &str) {
-        let bytes = Bytes::from(std::fs::read(file).expect("read"));
-        self.store("").put(path, bytes).await.expect("upload");
+    /// Puts a file into the bucket.
+    pub(crate) async fn put(&self, path: &str, bytes: impl Into<Bytes>) {
+        let put = self.store("").put(path, bytes.into()).await;
+        put.expect("upload");
     }
 
     /// Applies a resource of ours.
@@ -208,11 +190,8 @@ impl World {
 
     /// Begins a run of a pipeline.
     pub(crate) async fn begin(&self, name: &str, pipeline: &str, as_of: jiff::Timestamp) {
-        let run = json!({
-            "apiVersion": "musubi.dev/v1alpha1", "kind": "CustomerPipelineRun",
-            "metadata": { "name": name },
-            "spec": { "pipeline": pipeline, "asOf": as_of.to_string() },
-        });
+        let spec = json!({ "pipeline": pipeline, "asOf": as_of.to_string() });
+        let run = object("CustomerPipelineRun", name, spec);
         self.apply(&run).await;
     }
 
@@ -298,6 +277,13 @@ impl World {
         let gone = namespaces.delete(&self.namespace, &params).await;
         gone.expect("delete the namespace");
     }
+}
+
+/// A resource of ours.
+pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "musubi.dev/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec,
+    })
 }
 
 /// An administrator's client.

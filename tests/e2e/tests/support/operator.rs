@@ -13,8 +13,48 @@ use tokio::{
     sync::mpsc,
 };
 
+use super::World;
+
+/// An operator for a namespace, which lies beside the tests.
+fn program(image: &str, kubeconfig: &Path, namespace: &str) -> Command {
+    // Tests lie in a folder below it.
+    let here = std::env::current_exe().expect("this program");
+    let folder = here.ancestors().nth(2).expect("target");
+    let mut program = Command::new(folder.join("musubi-operator"));
+    program
+        .args(["--worker-image", image, "--port=0"])
+        .env("KUBECONFIG", kubeconfig)
+        .env("MUSUBI_NAMESPACE", namespace)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    program
+}
+
+fn started(mut program: Command) -> Child {
+    program
+        .spawn()
+        .expect("the operator: cargo build --workspace --bins")
+}
+
+/// Starts an operator that outlives its namespace: its lease is in another one. It ends with the value.
+pub(crate) fn from_outside(world: &World) -> Child {
+    let log = std::fs::File::create(world.folder.path().join("operator.log")).expect("a log");
+    let cluster = &world.cluster;
+    let mut operator = program(&cluster.image, &cluster.kubeconfig, &world.namespace);
+    operator
+        .args([
+            "--lease-name",
+            &world.namespace,
+            "--lease-namespace=default",
+        ])
+        .stderr(log);
+    started(operator)
+}
+
 /// How operators of a namespace are started.
 pub(crate) struct Operator {
+    /// Image of their workers.
+    pub(crate) image: String,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) namespace: String,
     /// Where its log goes.
@@ -24,25 +64,17 @@ pub(crate) struct Operator {
 impl Operator {
     /// Starts one, which leads as soon as it has the lease of this name. It ends with the value.
     pub(crate) fn start(&self, lease: &str) -> Child {
-        // Tests lie in a folder below it.
-        let here = std::env::current_exe().expect("this program");
-        let program = here.ancestors().nth(2).expect("target");
-        let mut child = Command::new(program.join("musubi-operator"))
-            .args(["--worker-image=localhost/musubi:test", "--port=0"])
+        let mut operator = program(&self.image, &self.kubeconfig, &self.namespace);
+        operator
             .args(["--lease-seconds=5", "--identity=it", "--lease-name", lease])
-            .env("KUBECONFIG", &self.kubeconfig)
-            .env("MUSUBI_NAMESPACE", &self.namespace)
             .env("POD_NAMESPACE", &self.namespace)
             .env(
                 "RUST_LOG",
                 "info,musubi_operator=debug,kube_lease_manager=debug",
             )
             .env("RUST_BACKTRACE", "0")
-            .stderr(Stdio::piped())
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the operator: cargo build --workspace --bins");
+            .stderr(Stdio::piped());
+        let mut child = started(operator);
         let stderr = child.stderr.take().expect("a pipe");
         let lines = self.lines.clone();
         tokio::spawn(async move {
