@@ -1,0 +1,119 @@
+//! A run to which everything happens that happens to runs: its tables are those of a run that nothing happened to.
+
+#[path = "support/mod.rs"]
+#[allow(dead_code, reason = "each test uses what it needs")]
+mod support;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DeleteParams, PostParams},
+    runtime::wait::{await_condition, conditions::is_deleted},
+};
+use musubi::digest::{Ids, published};
+use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
+use musubi_testing::{Cluster, proxy::Fault};
+use support::{World, example::Example};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_through_whatever_happens() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let mut world = World::new(cluster, "chaos").await;
+    let storage = world.put_proxy();
+    let example = Example::new(1);
+    example.receive(0, &world).await;
+    for object in &Example::resources(&world, None) {
+        world.apply(object).await;
+    }
+    world.install();
+    let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    world.begin("first", "bento", as_of).await;
+
+    // The storage has no answers for half a minute, and is slow then.
+    world.reaches("first", Stage::Ingest).await;
+    storage.all(Some(Fault::Status(503)));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    storage.all(Some(Fault::Late(Duration::from_millis(100))));
+    let expected = example.on_a_laptop(as_of).await;
+
+    kill_a_pod(&world, Stage::Clean).await;
+    delete_a_job(&world, Stage::Match).await;
+    replace_the_snapshot(&world, Stage::Link).await;
+    storage.all(None);
+    kill_a_pod(&world, Stage::Attach).await;
+    world.reaches("first", Stage::Curate).await;
+    if world.cluster.is_ours() {
+        world.order(&["restart-api-server"]);
+    }
+
+    let run = world.complete("first").await;
+    let status = run.status.unwrap_or_default();
+    assert_eq!(status.published_version, Some(1));
+    let matched = status.stages.iter().find(|s| s.stage == Stage::Match);
+    assert_eq!(matched.map(|s| s.attempt), Some(2));
+    let digests = published(&world.store("lake"), Ids::Published).await;
+    assert_eq!(digests.expect("digests"), expected);
+    world.remove().await;
+}
+
+/// Kills a pod at work, without a word.
+async fn kill_a_pod(world: &World, stage: Stage) {
+    let pod = world.pod_at_work(stage).await;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
+    let at_once = DeleteParams::default().grace_period(0);
+    let killed = pods.delete(&pod.name_any(), &at_once).await;
+    killed.expect("kill the pod");
+}
+
+/// Deletes the Job of a stage while its pods are at work.
+async fn delete_a_job(world: &World, stage: Stage) {
+    let pod = world.pod_at_work(stage).await;
+    let owner = pod.metadata.owner_references.iter().flatten().next();
+    let jobs: Api<Job> = Api::namespaced(world.client.clone(), &world.namespace);
+    let deleted = jobs
+        .delete(&owner.expect("a Job").name, &DeleteParams::background())
+        .await;
+    deleted.expect("delete the Job");
+}
+
+/// Makes another snapshot in the place of the run's, while the pods of a stage are at work; deletes it as soon as the run
+/// says that it will have nothing to do with it.
+async fn replace_the_snapshot(world: &World, stage: Stage) {
+    world.pod_at_work(stage).await;
+    let run = world.runs().get("first").await.expect("the run");
+    let name = run.status.and_then(|s| s.snapshot).expect("a snapshot");
+    let name = name.config_map;
+    let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), &world.namespace);
+    let mut other = api.get(&name).await.expect("the snapshot");
+    let delete = async |what: &str| {
+        let uid = api.get(&name).await.expect(what).uid().unwrap_or_default();
+        let gone = api.delete(&name, &DeleteParams::default()).await;
+        gone.expect(what);
+        let gone = await_condition(api.clone(), &name, is_deleted(&uid)).await;
+        gone.expect(what);
+    };
+    delete("the run's").await;
+    other.metadata.resource_version = None;
+    other.metadata.uid = None;
+    for text in other.data.iter_mut().flat_map(|data| data.values_mut()) {
+        *text = text.replace("maxPerCustomer: 6", "maxPerCustomer: 60");
+    }
+    let made = api.create(&PostParams::default(), &other).await;
+    made.expect("another snapshot");
+    let refuses = |run: &CustomerPipelineRun| {
+        let conditions = run.status.iter().flat_map(|s| &s.conditions);
+        conditions
+            .into_iter()
+            .any(|c| c.reason == "SnapshotChanged")
+    };
+    world.until("first", refuses).await;
+    delete("the other one").await;
+}
