@@ -51,8 +51,6 @@ pub struct Edges {
     pub edges: Vec<Edge>,
     /// Pairs scored.
     pub pairs: u64,
-    /// Blocks larger than the policy's bound, however they are refined: compared in tiles.
-    pub oversized: u64,
     /// Records of the largest block.
     pub largest_block: u64,
 }
@@ -65,7 +63,6 @@ impl Edges {
         }
         self.edges.append(&mut others.edges);
         self.pairs += others.pairs;
-        self.oversized += others.oversized;
         self.largest_block = self.largest_block.max(others.largest_block);
     }
 

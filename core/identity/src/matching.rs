@@ -109,37 +109,33 @@ impl Matcher {
     fn pairs_of_shard(&self, looking: &Looking<'_>) -> Edges {
         let Looking {
             blocking,
-            policy,
             shard,
             touched,
             copies,
+            ..
         } = looking;
-        let hubs = &self.hubs;
         let mut out = Edges::default();
         for pass in blocking.passes(self.room, shard.1) {
             let member = |record| copies.is_none_or(|c| c.in_blocks(record));
             let blocks = blocking.blocks(&pass, member, |rule, _, key| {
-                !hubs.idle[rule]
-                    && blocking.holds(rule, key, *shard)
+                blocking.holds(rule, key, *shard)
                     && touched.as_ref().is_none_or(|t| t.keys[rule].contains(&key))
             });
             for rule in pass.rules {
                 let found = blocks.of(rule).map(|block| {
-                    let tiles = block.tiles(hubs, *shard);
+                    let tiles = block.tiles(blocking, *shard);
                     let mut found = match block.is_large() {
-                        false => tiles.fold(Edges::default(), |mut sum, tile| {
-                            sum.absorb(self.tile(looking, &tile));
-                            sum
-                        }),
+                        false => {
+                            let found = tiles.map(|tile| self.tile(looking, &tile));
+                            found.fold(Edges::default(), Edges::and)
+                        }
                         true => {
                             let tiles: Vec<Tile<'_>> = tiles.collect();
                             let found = tiles.par_iter().map(|tile| self.tile(looking, tile));
                             found.reduce(Edges::default, Edges::and)
                         }
                     };
-                    let size = block.len() as u64;
-                    found.largest_block = size;
-                    found.oversized = u64::from(size > u64::from(policy.max_block_size));
+                    found.largest_block = block.len() as u64;
                     found
                 });
                 out.absorb(found.reduce(Edges::default, Edges::and));

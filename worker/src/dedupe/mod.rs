@@ -222,16 +222,11 @@ impl Found {
     fn links(&self) -> Vec<Edge> {
         let customer = self.customer();
         let same = |e: &&Edge| customer[e.left as usize] == customer[e.right as usize];
-        let scored = |e: &&Edge| e.rule != IDENTIFIER_RULE;
-        let proofs: Vec<Edge> = self
-            .linked
-            .links
-            .iter()
-            .filter(|e| !scored(e))
-            .copied()
-            .collect();
-        let mut links = Vec::with_capacity(proofs.len() + self.edges.iter().filter(same).count());
-        links.extend(proofs);
+        let proved = |e: &&Edge| e.rule == IDENTIFIER_RULE;
+        let proofs = || self.linked.links.iter().filter(proved);
+        let scored = self.edges.iter().filter(same).count();
+        let mut links: Vec<Edge> = Vec::with_capacity(proofs().count() + scored);
+        links.extend(proofs());
         links.extend(self.edges.iter().filter(same));
         // A pair that an identifier proves stands as that.
         links.sort_unstable_by(|a, b| {

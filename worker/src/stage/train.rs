@@ -14,7 +14,7 @@ use musubi_api::{entity::Entity, policy::IdentityPolicySpec, run::Stage};
 use musubi_clean::schema;
 use musubi_identity::{
     Decision, Features, FeaturesBuilder, Identifier, IdentityError, Matcher, Model, Pin, Policy,
-    RecordSet, Survivor, train,
+    RecordSet, Room, Survivor, train_within,
 };
 use musubi_lake::parquet;
 use serde::{Deserialize, Serialize};
@@ -374,7 +374,9 @@ async fn model(
     }
     let policy = pins::of_plan(context, plan);
     let (features, model) = tokio::task::spawn_blocking(move || {
-        let model = train(&features, &policy, 1);
+        let mut features = features;
+        // It is matched with this model, or not at all: no copy is made of it.
+        let model = train_within(Room::default(), &mut features, &policy, 1);
         (features, model)
     })
     .await?;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use super::{Blocking, Hubs, Pass, RULES, Room, room, shard_of};
+use super::{Blocking, Pass, RULES, Room, room, shard_of};
 use crate::by_key::entry;
 
 /// Records on one side of a tile.
@@ -39,11 +39,11 @@ impl<'a> Block<'a> {
     /// is refined are dealt out to shards, of which all hold the block.
     pub(crate) fn tiles(
         self,
-        hubs: &Hubs,
+        blocking: &Blocking<'_>,
         (shard, shards): (u32, u32),
     ) -> impl Iterator<Item = Tile<'a>> + use<'a> {
         let sides = self.len().div_ceil(SIDE);
-        let dealt = is_tiled(hubs, self.rule, self.key);
+        let dealt = blocking.is_hub(self.rule, self.key);
         let tiles = (0..sides).flat_map(move |a| (a..sides).map(move |b| (a, b)));
         let own = move |n: usize| !dealt || (n as u32).wrapping_add(self.key) % shards == shard;
         let tiles = tiles.enumerate().filter(move |(n, _)| own(*n));
@@ -69,12 +69,6 @@ impl<'a> Tile<'a> {
         let second = if a == b { 0..0 } else { piece(b) };
         [piece(a), second].map(|piece: Range<usize>| entries[piece].iter().map(|e| *e as u32))
     }
-}
-
-/// Whether a part of a hub is oversized although it is refined as far as it can be: among the keys of hubs, those that
-/// records stand under.
-pub(super) fn is_tiled(hubs: &Hubs, rule: usize, leaf: u32) -> bool {
-    hubs.keys.contains(&(rule as u8, leaf))
 }
 
 /// Blocks of some rules: per rule the entries, key and record in one number, sorted.
@@ -147,10 +141,9 @@ impl Blocking<'_> {
         }))
     }
 
-    /// Whether a shard holds the block of a key.
+    /// Whether a shard holds the block of a key: that of a part which stays oversized is dealt out to all of them.
     pub(crate) fn holds(&self, rule: usize, key: u32, (shard, shards): (u32, u32)) -> bool {
-        shard_of(key, shards) == shard
-            || shards > 1 && self.refined[rule] && is_tiled(self.hubs, rule, key)
+        shard_of(key, shards) == shard || self.is_hub(rule, key)
     }
 
     /// Keys of the blocks that each rule puts some records into.
@@ -176,7 +169,10 @@ impl Blocking<'_> {
         for record in (0..records).step_by(step as usize) {
             let sketch = self.sketch(record);
             for (rule, count) in counts.iter_mut().enumerate() {
-                self.leaves(rule, &sketch, |_, _| *count += u64::from(step));
+                self.leaves(rule, &sketch, |_, key| {
+                    let holders = if self.is_hub(rule, key) { shards } else { 1 };
+                    *count += u64::from(step) * u64::from(holders);
+                });
             }
         }
         let own = counts.map(|count| count / u64::from(shards.max(1)));

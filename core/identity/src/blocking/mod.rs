@@ -34,7 +34,6 @@ pub(crate) struct Hubs {
 }
 
 /// A record of a block with what its pairs look at, side by side with the other members in memory.
-#[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) record: u32,
     pub(crate) row: Row,
@@ -108,13 +107,18 @@ impl<'a> Blocking<'a> {
         }
     }
 
+    /// Whether the records of a key stand under its parts instead. Of the keys that records do stand under, those of
+    /// parts that are oversized although they are refined as far as they can be.
     fn is_hub(&self, rule: usize, key: u32) -> bool {
         self.refined[rule] && self.hubs.keys.contains(&(rule as u8, key))
     }
 
     /// Calls `leaf` with the keys that a rule gives to a record, each with those of the blocks in which the record
-    /// meets others by it: the key itself, or in place of a hub the keys of its parts.
+    /// meets others by it: the key itself, or in place of a hub the keys of its parts. A rule that is left out gives none.
     fn leaves(&self, rule: usize, sketch: &Sketch, mut leaf: impl FnMut(u32, u32)) {
+        if self.hubs.idle[rule] {
+            return;
+        }
         for key in sketch.keys(rule).into_iter().filter(|key| *key != 0) {
             if !self.is_hub(rule, key) {
                 leaf(key, key);
@@ -184,19 +188,26 @@ impl<'a> Blocking<'a> {
     pub(crate) fn owns(&self, block: &Block<'_>, a: &Member, b: &Member) -> bool {
         let (a, b) = (&a.sketch, &b.sketch);
         let shared = a.shared(b);
-        self.meet(block, shared, a, b)
-            && !(0..block.rule).any(|earlier| self.makes(earlier, shared, a, b))
+        self.meet(block, shared, a, b) && self.is_first(block.rule, shared, a, b)
+    }
+
+    /// Whether no earlier rule makes a pair.
+    fn is_first(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> bool {
+        !(0..rule).any(|earlier| self.makes(earlier, shared, a, b))
     }
 
     /// Some records of a block, in ascending order.
     pub(crate) fn members(&self, records: impl Iterator<Item = u32>) -> Vec<Member> {
-        let member = |record: u32| Member {
+        records.map(|record| self.member(record)).collect()
+    }
+
+    fn member(&self, record: u32) -> Member {
+        Member {
             record,
             row: self.features.rows[record as usize],
             copies: 1,
             sketch: self.sketch(record),
-        };
-        records.map(member).collect()
+        }
     }
 
     /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows, with their number and
@@ -213,14 +224,16 @@ impl<'a> Blocking<'a> {
             let place = *place.or_insert(kinds.len());
             match kinds.get_mut(place) {
                 Some(kind) => kind.copies += 1,
-                None => kinds.extend(self.members(std::iter::once(record))),
+                None => kinds.push(self.member(record)),
             }
         }
         let times = thin(&mut kinds);
         let mut each = |a: &Member, b: &Member, n: u64| {
-            let shared = a.sketch.shared(&b.sketch);
-            if self.meet(block, shared, &a.sketch, &b.sketch) {
-                pair(a, b, n * times, self.owns(block, a, b));
+            let (left, right) = (&a.sketch, &b.sketch);
+            let shared = left.shared(right);
+            if self.meet(block, shared, left, right) {
+                let first = self.is_first(block.rule, shared, left, right);
+                pair(a, b, n * times, first);
             }
         };
         for (at, a) in kinds.iter().enumerate() {

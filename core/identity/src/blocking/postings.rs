@@ -14,7 +14,7 @@ impl Blocking<'_> {
     /// Calls `leaf` with the keys under which a record meets others, by all rules that are at work.
     fn each_leaf(&self, record: u32, mut leaf: impl FnMut(usize, u32)) {
         let sketch = self.sketch(record);
-        for rule in (0..RULES.len()).filter(|rule| !self.hubs.idle[*rule]) {
+        for rule in 0..RULES.len() {
             self.leaves(rule, &sketch, |_, key| leaf(rule, key));
         }
     }
