@@ -23,7 +23,7 @@ use musubi::{
 };
 use musubi_lake::{delta, pointer};
 use rand::{Rng as _, SeedableRng as _};
-use support::{Silent, World};
+use support::World;
 use tokio::sync::Notify;
 
 fn start(world: &World) -> Child {
@@ -123,7 +123,7 @@ async fn run(world: &World, uid: &str, hook: Option<Hook>) -> anyhow::Result<()>
     if let Some(hook) = hook {
         context.store = layer::over(context.store.clone(), hook);
     }
-    runner::run(&context, 2, Arc::new(Silent)).await?;
+    runner::run(&context, 2, Arc::new(())).await?;
     Ok(())
 }
 

@@ -19,14 +19,14 @@ use futures::FutureExt as _;
 use layer::{Call, Hook};
 use musubi::stage::{Context, runner};
 use rand::{Rng as _, SeedableRng as _};
-use support::{Silent, World};
+use support::World;
 
 /// Runs all stages behind a layer.
 async fn run(world: &World, uid: &str, hook: &Hook) -> anyhow::Result<()> {
     let (run, secrets) = world.resolve(uid, 2);
     let mut context = Context::open(run, secrets)?;
     context.store = layer::over(context.store.clone(), hook.clone());
-    runner::run(&context, 2, Arc::new(Silent)).await?;
+    runner::run(&context, 2, Arc::new(())).await?;
     Ok(())
 }
 

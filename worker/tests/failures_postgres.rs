@@ -14,7 +14,7 @@ use musubi_testing::{
     Postgres,
     cutter::{Cut, Cutter},
 };
-use support::{Silent, World};
+use support::World;
 use tokio_postgres::Client;
 
 const WAREHOUSE: &str =
@@ -74,7 +74,7 @@ impl Scene {
             let server = warehouse.postgres.as_mut().expect("PostgreSQL");
             (server.port, server.schema) = (port, schema.into());
         }
-        runner::run(&Context::open(run, secrets)?, 1, Arc::new(Silent)).await?;
+        runner::run(&Context::open(run, secrets)?, 1, Arc::new(())).await?;
         Ok(())
     }
 }

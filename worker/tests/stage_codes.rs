@@ -7,7 +7,7 @@ mod support;
 use std::{fs, process::Command};
 
 use musubi_api::run::Stage;
-use support::World;
+use support::{World, musubi};
 
 /// A world with one run, written to `run.yaml`.
 fn world(change: impl FnOnce(String) -> String) -> World {
@@ -20,19 +20,12 @@ fn world(change: impl FnOnce(String) -> String) -> World {
 }
 
 fn stage(world: &World, name: &str, shard: u32) -> (Option<i32>, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
-        .args(["stage", name, "--shard", &shard.to_string()])
-        .arg("--run")
-        .arg(world.path("run.yaml"))
-        .arg("--report")
-        .arg(world.path("report.json"))
-        .output()
-        .expect("start musubi");
-    assert!(out.stdout.is_empty(), "the report goes to its file");
-    (
-        out.status.code(),
-        String::from_utf8_lossy(&out.stderr).into_owned(),
-    )
+    let shard = shard.to_string();
+    let at = ["--run", "run.yaml", "--report", "report.json"];
+    let args = [&["stage", name, "--shard", &shard], at.as_slice()].concat();
+    let (code, output, error) = musubi(world, &args);
+    assert!(output.is_empty(), "the report goes to its file");
+    (code, error)
 }
 
 fn report(world: &World) -> serde_json::Value {
@@ -83,15 +76,10 @@ fn every_shard_of_every_stage_ends_with_0_and_a_small_report_and_so_does_its_ret
 
 /// The report of a plan that may go on.
 fn go_on(world: &World) -> serde_json::Value {
-    let out = Command::new(env!("CARGO_BIN_EXE_musubi"))
-        .args(["stage", "plan", "--go-on-when-small", "--run"])
-        .arg(world.path("run.yaml"))
-        .arg("--report")
-        .arg(world.path("report.json"))
-        .output()
-        .expect("start musubi");
-    let error = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(0), "{error}");
+    let at = ["--run", "run.yaml", "--report", "report.json"];
+    let args = [&["stage", "plan", "--go-on-when-small"], at.as_slice()].concat();
+    let (code, _, error) = musubi(world, &args);
+    assert_eq!(code, Some(0), "{error}");
     report(world)
 }
 

@@ -4,24 +4,9 @@ use std::{fs, path::Path, sync::Arc};
 
 use musubi::{
     demo::{examples, world::World},
-    stage::{
-        Context, publish,
-        runner::{self, StageSummary, Watch},
-    },
+    stage::{Context, publish, runner},
 };
-use musubi_api::{
-    load,
-    run::{Stage, StageReport},
-};
-
-/// Nobody watches.
-struct Silent;
-
-impl Watch for Silent {
-    fn stage(&self, _: Stage, _: u32) {}
-    fn shard(&self, _: &StageReport) {}
-    fn complete(&self, _: &StageSummary) {}
-}
+use musubi_api::load;
 
 /// Copies the files that a world has by the end of a day: those with its date in their name, and on the
 /// first day those without a date.
@@ -62,7 +47,7 @@ async fn ten_normal_days_meet_no_gate() {
             .resolve_run(Some("bento"), &format!("run-{day}"), now)
             .unwrap_or_else(|p| panic!("{p}"));
         let context = Context::open(run, catalog.secrets().clone()).expect("open the lake");
-        runner::run(&context, 2, Arc::new(Silent))
+        runner::run(&context, 2, Arc::new(()))
             .await
             .unwrap_or_else(|e| panic!("day {day}: {e:#}"));
         let accounts = publish::published_accounts(&context)

@@ -391,7 +391,7 @@ impl Rule {
         match self.kind {
             ColumnType::Decimal => number(value),
             ColumnType::Integer => {
-                let whole = |b: &Bound| matches!(b, Bound::Number(n) if n.scale() == 0 || n.fract().is_zero());
+                let whole = |b: &Bound| matches!(b, Bound::Number(n) if n.is_integer());
                 number(value).filter(|found| found.as_ref().is_none_or(whole))
             }
             ColumnType::Flag => judged(crate::flag::parse(value)).map(|_| None),

@@ -410,7 +410,7 @@ fn whole<'a>(parsed: Normalised<Decimal>) -> Normalised<Cell<'a>> {
     let Some(number) = parsed.value else {
         return Normalised { value: None, valid };
     };
-    let whole = number.scale() == 0 || number.fract().is_zero();
+    let whole = number.is_integer();
     let integer = whole.then(|| i64::try_from(number.trunc()).ok());
     integer.flatten().map_or_else(Normalised::meaningless, |n| {
         Normalised::judged(Cell::Int(n), valid)

@@ -262,15 +262,24 @@ impl ObjectStore for Folder {
     }
 }
 
-/// Removes folders in which nothing is, from the innermost on.
+/// Removes folders in which nothing is but the locks of files that are gone, from the innermost on.
 pub(crate) fn prune(folder: &FilePath) -> io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+    let (mut locks, mut others) = (Vec::new(), false);
+    for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             prune(&entry.path())?;
+        } else if entry.file_name().to_string_lossy().ends_with(LOCK) {
+            locks.push(entry.path());
+        } else {
+            others = true;
         }
     }
-    match std::fs::remove_dir(folder) {
+    // Who still has files there may hold them.
+    if !others {
+        locks.iter().try_for_each(fs::remove_file)?;
+    }
+    match fs::remove_dir(folder) {
         Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => Err(e),
         _ => Ok(()),
     }

@@ -15,7 +15,8 @@ use crate::{
 
 const POINTER: &str = "published.json";
 const INTENT: &str = "intent.json";
-const OWNER: &str = "owner.json";
+/// What says whose a lake is.
+pub const OWNER: &str = "owner.json";
 
 /// A published version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 //! `musubi stage`: one shard of one stage, as a Job's pod runs it.
 
 use std::{
-    collections::BTreeMap,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -19,10 +18,7 @@ use musubi_api::{
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::stage::{
-    self, Context, RunRefused, plan,
-    runner::{self, StageSummary, Watch},
-};
+use crate::stage::{self, Context, RunRefused, plan, runner};
 
 /// Run one shard of one stage of a run.
 ///
@@ -151,8 +147,7 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
 
 /// Runs all stages after plan, one shard at a time: a pod has memory for one.
 async fn go_on(context: &Context, report: &mut StageReport) -> Result<()> {
-    let bookmarks = Arc::new(Bookmarks::default());
-    let summaries = runner::run(context, 1, bookmarks.clone()).await?;
+    let summaries = runner::run(context, 1, Arc::new(())).await?;
     let others = summaries.into_iter().filter(|s| s.stage != Stage::Plan);
     report.stages = others
         .map(|summary| StageDone {
@@ -162,11 +157,9 @@ async fn go_on(context: &Context, report: &mut StageReport) -> Result<()> {
             millis: summary.millis,
         })
         .collect();
-    report.bookmarks = bookmarks
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
+    // It is committed, and says it again.
+    let publish = stage::run_shard(context, Stage::Publish, 0).await?;
+    report.bookmarks = publish.bookmarks;
     // A report is short. What a stage counted stands in the lake as well, and the bookmarks of a source in the
     // next run's report.
     let long =
@@ -176,22 +169,14 @@ async fn go_on(context: &Context, report: &mut StageReport) -> Result<()> {
             report.stages[n].counts.clear();
         }
     }
-    while long(report) && report.bookmarks.pop_last().is_some() {}
-    Ok(())
-}
-
-/// Keeps what publish says of bookmarks.
-#[derive(Default)]
-struct Bookmarks(Mutex<BTreeMap<String, i64>>);
-
-impl Watch for Bookmarks {
-    fn stage(&self, _: Stage, _: u32) {}
-    fn shard(&self, report: &StageReport) {
-        if report.stage == Stage::Publish {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = report.bookmarks.clone();
-        }
+    // The newest goes first: the oldest are the ones to look at.
+    while long(report)
+        && let Some(newest) = report.bookmarks.iter().max_by_key(|(_, at)| **at)
+    {
+        let newest = newest.0.clone();
+        report.bookmarks.remove(&newest);
     }
-    fn complete(&self, _: &StageSummary) {}
+    Ok(())
 }
 
 fn stage_of(args: &Args) -> Result<Stage> {

@@ -58,8 +58,8 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     };
     let published = publication::publish(&context.store, &publication).await?;
     let plan = context.plan().await?;
-    let files = clean::files_after_ingest(context, &plan).await?;
-    let newest = bookmarks::newest(&context.run, &files);
+    let present = clean::present(context, &plan).await?;
+    let newest = bookmarks::newest(&context.run, &present.files);
     let rows = published
         .tables
         .iter()

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use musubi_lake::{Meta, Store, pointer};
+use musubi_lake::{
+    Meta, Store,
+    pointer::{self, OWNER},
+};
 use serde::Serialize;
 
-/// What says whose a lake is. It goes last: a lake that is half gone still has its owner.
-const OWNER: &str = "owner.json";
 /// Objects that are deleted at once.
 const AT_ONCE: usize = 32;
 /// Times that the place is looked at, while somebody goes on writing there.
@@ -85,6 +86,7 @@ pub async fn destroy(store: &Store, pipeline: &str) -> Result<Contents> {
     let contents = look(store, pipeline).await?;
     for _ in 0..LOOKS {
         let mut objects = store.list("").await?;
+        // It goes last: a lake that is half gone still has its owner.
         objects.retain(|object| object.path != OWNER);
         if objects.is_empty() {
             store.delete(OWNER).await?;

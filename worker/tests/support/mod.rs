@@ -18,12 +18,9 @@ use arrow::{
 };
 use musubi::stage::{
     Context,
-    runner::{self, StageSummary, Watch},
+    runner::{self, StageSummary},
 };
-use musubi_api::{
-    load,
-    run::{Run, Stage, StageReport},
-};
+use musubi_api::{load, run::Run};
 use musubi_lake::{Store, delta, parquet, pointer};
 
 /// A world in a temporary folder.
@@ -40,15 +37,6 @@ pub(crate) fn musubi(world: &World, args: &[&str]) -> (Option<i32>, String, Stri
         .expect("start musubi");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (out.status.code(), text(out.stdout), text(out.stderr))
-}
-
-/// Nobody watches.
-pub(crate) struct Silent;
-
-impl Watch for Silent {
-    fn stage(&self, _: Stage, _: u32) {}
-    fn shard(&self, _: &StageReport) {}
-    fn complete(&self, _: &StageSummary) {}
 }
 
 impl World {
@@ -95,7 +83,7 @@ impl World {
         let (mut run, secrets) = self.resolve(uid, shards);
         change(&mut run);
         let context = Context::open(run, secrets)?;
-        runner::run(&context, 2, Arc::new(Silent)).await
+        runner::run(&context, 2, Arc::new(())).await
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -111,7 +99,7 @@ impl World {
         let (mut run, secrets) = self.resolve(uid, 2);
         run.allow = gates.iter().map(|g| (*g).to_owned()).collect();
         let context = Context::open(run, secrets)?;
-        runner::run(&context, 2, Arc::new(Silent)).await
+        runner::run(&context, 2, Arc::new(())).await
     }
 
     /// Columns of a published table, in the order given.

@@ -87,10 +87,10 @@ impl JsonRows {
         self.rows.is_empty()
     }
 
-    /// Bytes of the strings and numbers.
+    /// Bytes that the values take.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.text.len()
+        self.text.len() + self.nodes.len() * size_of::<Node>()
     }
 
     /// No rows yet, and room for as many as another batch had.
@@ -323,6 +323,8 @@ mod tests {
             r#"{"a":1,"b":-2,"c":18446744073709551615,"d":1.5,"e":1e3,"f":"テ\"\\ス\n","g":null}"#,
             r#"{"a":{"b":{"c":[]}},"d":[1,[true,false],{"e":"f"}],"g":{}}"#,
             r#"{"twice":1,"b":2,"twice":3}"#,
+            r#"{"new":1,"":2,"b":3}"#,
+            r#"{"":{"":1}}"#,
         ];
         let mut rows = JsonRows::default();
         for text in cases {

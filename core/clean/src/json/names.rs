@@ -46,7 +46,13 @@ impl Names {
     /// The name of the next member of the text that is read. Most rows repeat the order of those before.
     pub(super) fn meet(&mut self, text: &str) -> Name {
         let expected = self.last.and_then(|last| self.next.get(last.0 as usize));
-        let name = match expected.filter(|name| self.text(**name) == text) {
+        // Nothing is expected after a name that was last before; `""` is a name as well.
+        let is_met = |name: &&Name| {
+            self.texts
+                .get(name.0 as usize)
+                .is_some_and(|t| **t == *text)
+        };
+        let name = match expected.filter(is_met) {
             Some(name) => *name,
             None => self.find(text).unwrap_or_else(|| self.add(text)),
         };
