@@ -12,6 +12,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
+    api::ListParams,
     runtime::{
         WatchStreamExt as _, reflector,
         reflector::{ObjectRef, Store, store::Writer},
@@ -61,6 +62,22 @@ impl Scope {
     {
         Api::namespaced(self.client.clone(), namespace)
     }
+
+    /// The pods of a Job, and not of one that had its name before.
+    pub(crate) async fn pods_of(&self, job: &Job) -> Result<Vec<Pod>, kube::Error> {
+        let pods: Api<Pod> = self.within(&job.namespace().unwrap_or_default());
+        let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
+        let found = pods.list(&ListParams::default().labels(&label)).await?;
+        let uid = job.uid().unwrap_or_default();
+        let pods = found.items.into_iter();
+        Ok(pods.filter(|pod| is_owned(pod, &uid)).collect())
+    }
+}
+
+/// Whether an object belongs to the one with a uid.
+pub(crate) fn is_owned(object: &impl Resource, uid: &str) -> bool {
+    let owners = object.meta().owner_references.iter().flatten();
+    owners.into_iter().any(|owner| owner.uid == uid)
 }
 
 /// What every object of ours is.

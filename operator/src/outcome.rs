@@ -16,7 +16,7 @@ use musubi_api::{
 use crate::{build::pod::CONTAINER, repeat};
 
 /// Characters of a pod's last words that are passed on.
-const WORDS: usize = 600;
+pub(crate) const WORDS: usize = 600;
 
 /// What became of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Which peak counts when, and what is different in it.
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, time::Duration};
 
 use croner::Cron;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
@@ -76,7 +76,7 @@ pub(crate) fn outlook(peaks: &[Peak], now: Timestamp) -> (Option<ActivePeak>, Op
         active = segments.first().and_then(|first| {
             Some(ActivePeak {
                 name: first.peak?.name.clone(),
-                until: Time(first.until),
+                until: (first.until < now + ahead).then_some(Time(first.until)),
             })
         });
         let next = segments.iter().skip(1).find_map(|segment| {
@@ -90,6 +90,13 @@ pub(crate) fn outlook(peaks: &[Peak], now: Timestamp) -> (Option<ActivePeak>, Op
         }
     }
     (active, None)
+}
+
+/// The time until another peak counts, or none; at most so long.
+pub(crate) fn change_within(peaks: &[Peak], now: Timestamp, most: Duration) -> Duration {
+    let segments = segments(peaks, now, now + most);
+    let change = segments.get(1).map(|next| next.from.duration_since(now));
+    change.map_or(most, |wait| Duration::try_from(wait).unwrap_or_default())
 }
 
 /// What a run that begins at an instant has of the peak that counts then: shard sizes and priority.
@@ -294,8 +301,8 @@ mod tests {
         let (active, next) = outlook(&both, instant("2026-12-25T03:00:00Z"));
         let active = active.unwrap_or_else(|| panic!("none"));
         assert_eq!(
-            (active.name.as_str(), active.until.0),
-            ("lunch", instant("2026-12-25T05:00:00Z"))
+            (active.name.as_str(), active.until.map(|t| t.0)),
+            ("lunch", Some(instant("2026-12-25T05:00:00Z")))
         );
         let next = next.unwrap_or_else(|| panic!("none"));
         assert_eq!(
@@ -305,7 +312,7 @@ mod tests {
         // Lunch goes by unseen until the new year is three days old.
         let (active, next) = outlook(&both, instant("2026-12-27T02:30:00Z"));
         assert_eq!(
-            active.map(|a| a.until.0),
+            active.and_then(|a| a.until).map(|t| t.0),
             Some(instant("2027-01-03T15:00:00Z"))
         );
         assert_eq!(
@@ -335,7 +342,7 @@ mod tests {
         }]));
         let (active, _) = outlook(&days, instant("2026-09-21T00:00:00Z"));
         assert_eq!(
-            active.map(|a| a.until.0),
+            active.and_then(|a| a.until).map(|t| t.0),
             Some(instant("2026-09-23T15:00:00Z"))
         );
     }

@@ -292,6 +292,7 @@ mod tests {
             panic!("nothing is wrong");
         };
         assert_eq!(trouble.reason, "NotAdmitted");
+        assert!(!trouble.message.contains("  "), "{}", trouble.message);
         assert!(
             trouble.message.contains("until LocalQueue batch admits it"),
             "{}",

@@ -59,8 +59,9 @@ pub struct CustomerPipelineStatus {
 pub struct ActivePeak {
     /// Its name.
     pub name: String,
-    /// When it is over, or another one counts.
-    pub until: Time,
+    /// When it is over, or another one counts; left out when that is more than a year away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
 }
 
 /// The peak that counts next.

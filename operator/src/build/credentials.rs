@@ -31,7 +31,7 @@ pub(crate) fn needed(run: &Run, stage: Stage) -> BTreeSet<Key> {
     if all || matches!(stage, Stage::Load | Stage::Activate) {
         keys.extend(run.warehouses.values().flat_map(of_warehouse));
     }
-    if stage == Stage::Activate {
+    if all || stage == Stage::Activate {
         keys.extend(run.audiences.values().flat_map(of_audience));
     }
     keys

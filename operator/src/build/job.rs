@@ -236,6 +236,12 @@ mod tests {
             scratch: None,
             deadline_minutes: None,
         }];
+        let audience = json!({
+            "warehouse": "reports", "filter": "true", "consent": "email_marketing",
+            "destination": { "s3": { "bucket": "audiences", "credentials": { "secret": "musubi-audience" } } },
+        });
+        let audience = serde_json::from_value(audience).unwrap_or_else(|e| panic!("{e}"));
+        run.audiences.insert("regulars".into(), audience);
         let worker = |run: &Run| {
             made(run, Stage::Plan, 1)["spec"]["template"]["spec"]["containers"][0].take()
         };
@@ -250,8 +256,10 @@ mod tests {
         assert!(texts(&auto["args"]).contains("--go-on-when-small"));
         assert_eq!(alone["resources"]["limits"]["memory"], "2Gi");
         assert_eq!(auto["resources"]["limits"]["memory"], "16Gi");
-        assert!(!texts(&alone["env"]).contains("WAREHOUSE"));
-        assert!(texts(&auto["env"]).contains("WAREHOUSE"));
+        for secret in ["WAREHOUSE", "AUDIENCE"] {
+            assert!(!texts(&alone["env"]).contains(secret));
+            assert!(texts(&auto["env"]).contains(secret), "{secret}");
+        }
         let clean = made(&run, Stage::Clean, 1);
         assert!(
             !texts(&clean["spec"]["template"]["spec"]["containers"][0]["args"]).contains("--go-on")

@@ -223,14 +223,17 @@ impl Work {
         let now = Timestamp::now();
         let (active, next) = peaks::outlook(&self.pipeline.spec.peaks, now);
         let changes = [
-            active.as_ref().map(|peak| peak.until.0),
+            active
+                .as_ref()
+                .and_then(|peak| Some(peak.until.as_ref()?.0)),
             next.as_ref().map(|peak| peak.from.0),
         ];
         let before = self.status.active_peak.take().map(|peak| peak.name);
         let after = active.as_ref().map(|peak| peak.name.clone());
-        let entered = active
-            .as_ref()
-            .map(|peak| format!("peak {} counts until {}", peak.name, peak.until.0));
+        let entered = active.as_ref().map(|peak| match &peak.until {
+            Some(until) => format!("peak {} counts until {}", peak.name, until.0),
+            None => format!("peak {} counts", peak.name),
+        });
         (self.status.active_peak, self.status.next_peak) = (active, next);
         if before != after {
             // Who dies now has said nothing; who wrote it says it once.
@@ -429,12 +432,17 @@ impl Work {
             };
             let runs: Vec<_> = self.runs.iter().filter(of_phase).collect();
             for run in runs.iter().take(runs.len().saturating_sub(kept)) {
-                let params = DeleteParams::background();
-                match self.runs_api.delete(&run.name_any(), &params).await {
-                    Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                    other => drop(other?),
-                }
+                self.delete_run(run).await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn delete_run(&self, run: &CustomerPipelineRun) -> Result<(), Error> {
+        let params = DeleteParams::background();
+        match self.runs_api.delete(&run.name_any(), &params).await {
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            other => drop(other?),
         }
         Ok(())
     }

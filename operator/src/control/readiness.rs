@@ -57,6 +57,8 @@ pub(crate) trait Judged: Watched {
 pub(crate) struct Further {
     /// Fields beside the conditions.
     fields: Map<String, Value>,
+    /// Whether they are other than they were.
+    changed: bool,
     /// A condition that is there only while there is something to say.
     condition: Option<(&'static str, Option<Freshness>)>,
 }
@@ -78,8 +80,11 @@ impl Judged for Source {
     fn further(&self, context: &Context) -> Further {
         let bookmark = bookmark(self, context);
         let freshness = freshness::of(&self.spec, bookmark.as_ref(), Timestamp::now());
+        let known = self.status.as_ref().and_then(|s| s.bookmark.as_ref());
+        let changed = bookmark.as_ref() != known;
         let bookmark = bookmark.and_then(|b| serde_json::to_value(b).ok());
         Further {
+            changed,
             fields: bookmark
                 .map(|b| ("bookmark".to_owned(), b))
                 .into_iter()
@@ -207,12 +212,7 @@ pub(crate) async fn reconcile<K: Judged>(
         wait = until.map_or(wait, |until| wait.min(until + Duration::from_secs(1)));
         news = judged.filter(|judged| before.is_some_and(|before| before != judged.reason));
     }
-    let written = serde_json::to_value(&*object).unwrap_or_default();
-    changed |= further
-        .fields
-        .iter()
-        .any(|(name, value)| written["status"][name] != *value);
-    if changed {
+    if changed || further.changed {
         let mut status = further.fields;
         status.insert("conditions".into(), json!(conditions));
         status.insert("observedGeneration".into(), json!(generation));

@@ -55,6 +55,7 @@ pub(super) async fn reconcile(
         status: run.status.clone().unwrap_or_default(),
         run: (*run).clone(),
         context,
+        written: false,
         recorded: Vec::new(),
     };
     work.go().await
@@ -69,6 +70,8 @@ struct Work {
     run: CustomerPipelineRun,
     /// Its status as it shall be.
     status: CustomerPipelineRunStatus,
+    /// Whether it was written since it was read from the cache, which may be behind.
+    written: bool,
     /// Jobs whose outcome stands in the status that is written next.
     recorded: Vec<String>,
 }
@@ -139,6 +142,7 @@ impl Work {
             .replace_status(&self.run.name_any(), &params, &self.run)
             .await
             .map_err(stale)?;
+        self.written = true;
         let metrics = &self.context.metrics;
         metrics.written(before.as_ref(), &self.status);
         self.note().await?;

@@ -3,13 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{Namespace, Pod},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
 use kube::{
-    Api, Resource, ResourceExt as _,
-    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+    Api, Client, Resource as _, ResourceExt as _,
+    api::{ListParams, Patch, PatchParams, PostParams},
     runtime::{controller::Action, events::EventType},
 };
 use musubi_api::{
@@ -23,7 +20,7 @@ use crate::{
     build::{LAKE, MANAGER, PREFIX, credentials, destroy, names, paused},
     conditions::{self, Say},
     context::{Error, stale},
-    objects::Scope,
+    objects::{Scope, is_owned},
     outcome::{self, Outcome},
 };
 
@@ -50,6 +47,10 @@ impl Work {
         if !is_held(&self.pipeline) {
             return Ok(Action::await_change());
         }
+        if namespace_goes(&self.context.scope.client, &self.namespace()).await? {
+            let note = "the lake stays as it is: the namespace is deleted as a whole";
+            return self.let_go("LakeRetained", note).await;
+        }
         let spec = self.pipeline.spec.clone();
         let lake = spec.lake.s3.as_ref();
         let Some(lake) = lake.filter(|_| spec.deletion_policy == DeletionPolicy::Delete) else {
@@ -70,7 +71,7 @@ impl Work {
         let name = names::destroy(&self.pipeline.name_any(), &self.uid());
         let jobs: Api<Job> = self.context.scope.within(&self.namespace());
         let job = match jobs.get_opt(&name).await? {
-            Some(job) if is_of(&job, &self.uid()) => job,
+            Some(job) if is_owned(&job, &self.uid()) => job,
             Some(_) => {
                 let message = format!("Job {name} belongs to somebody else: delete it");
                 return self.held_up("JobTaken", &message).await;
@@ -94,10 +95,6 @@ impl Work {
                 };
                 match jobs.create(&params, &made).await {
                     Ok(job) => job,
-                    Err(kube::Error::Api(status)) if is_terminating(&status) => {
-                        let note = "the lake stays as it is: the namespace is deleted as a whole";
-                        return self.let_go("LakeRetained", note).await;
-                    }
                     Err(kube::Error::Api(status)) if status.is_already_exists() => {
                         return Err(Error::Stale);
                     }
@@ -111,16 +108,14 @@ impl Work {
                 self.held_up("Deleting", &message).await
             }
             Outcome::Complete => self.let_go("LakeDeleted", "the lake is deleted").await,
-            Outcome::Failed => self.not_deleted(&jobs, &job).await,
+            Outcome::Failed => self.not_deleted(&job).await,
         }
     }
 
     /// The Job failed: the lake is another pipeline's, or something has to be mended.
-    async fn not_deleted(&mut self, jobs: &Api<Job>, job: &Job) -> Result<Action, Error> {
-        let pods: Api<Pod> = Api::namespaced(jobs.clone().into_client(), &self.namespace());
-        let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let pods = pods.list(&ListParams::default().labels(&label)).await?;
-        let mut ends: Vec<_> = pods.items.iter().filter_map(outcome::end).collect();
+    async fn not_deleted(&mut self, job: &Job) -> Result<Action, Error> {
+        let pods = self.context.scope.pods_of(job).await?;
+        let mut ends: Vec<_> = pods.iter().filter_map(outcome::end).collect();
         ends.sort_by_key(|end| end.finished_at.as_ref().map(|t| t.0));
         let last = ends.last();
         if last.is_some_and(|end| end.exit_code == EXIT_RUN_FAILED) {
@@ -131,7 +126,7 @@ impl Work {
         let message = format!(
             "the lake could not be deleted: {}. Mend that and delete Job {}, so that another one tries; or set \
              spec.deletionPolicy to Retain, and the pipeline goes without",
-            outcome::cut(words.unwrap_or("its Job failed").trim(), 600),
+            outcome::cut(words.unwrap_or("its Job failed").trim(), outcome::WORDS),
             job.name_any()
         );
         self.held_up("LakeNotDeleted", &message).await
@@ -141,22 +136,12 @@ impl Work {
     async fn still_at_work(&self) -> Result<Option<&'static str>, Error> {
         let (name, namespace) = (self.pipeline.name_any(), Some(self.namespace()));
         let objects = &self.context.objects;
+        for run in &self.runs {
+            self.delete_run(run).await?;
+        }
         let runs = objects
             .runs
-            .state_filter(|run| run.spec.pipeline == name && run.namespace() == namespace);
-        for run in runs
-            .iter()
-            .filter(|run| run.meta().deletion_timestamp.is_none())
-        {
-            let gone = self
-                .runs_api
-                .delete(&run.name_any(), &DeleteParams::background())
-                .await;
-            match gone {
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
-                other => drop(other?),
-            }
-        }
+            .find(|run| run.spec.pipeline == name && run.namespace() == namespace);
         let label = format!("{PREFIX}/pipeline");
         let of_this =
             |labels: &std::collections::BTreeMap<String, String>| labels.get(&label) == Some(&name);
@@ -169,7 +154,7 @@ impl Work {
             pod.namespace() == namespace && of_this(pod.labels()) && !over
         });
         let found = [
-            (!runs.is_empty(), "its runs"),
+            (runs.is_some(), "its runs"),
             (jobs.is_some(), "their Jobs"),
             (pods.is_some(), "their pods"),
         ];
@@ -246,19 +231,20 @@ pub(crate) async fn let_go_with_namespaces(scope: &Scope) -> Result<(), kube::Er
         .await?;
     let held: Vec<_> = pipelines.items.into_iter().filter(is_held).collect();
     let namespaces: BTreeSet<String> = held.iter().filter_map(|p| p.namespace()).collect();
-    let all: Api<Namespace> = Api::all(scope.client.clone());
     for name in namespaces {
-        let namespace = all.get_opt(&name).await?;
-        if namespace.is_none_or(|n| n.metadata.deletion_timestamp.is_none()) {
+        if !namespace_goes(&scope.client, &name).await? {
             continue;
         }
         for pipeline in held
             .iter()
             .filter(|p| p.namespace().as_ref() == Some(&name))
         {
-            let pipelines = scope.within(&name);
-            set_finalizer(&pipelines, pipeline, false).await?;
+            let done = set_finalizer(&scope.within(&name), pipeline, false).await;
             let pipeline = pipeline.name_any();
+            if let Err(error) = done {
+                tracing::warn!(namespace = name, pipeline, %error, "it is not let go");
+                continue;
+            }
             tracing::info!(
                 namespace = name,
                 pipeline,
@@ -284,15 +270,8 @@ async fn set_finalizer(
     pipelines.patch(&name, &params, &Patch::Merge(&patch)).await
 }
 
-/// Whether the API server refuses because the namespace goes.
-fn is_terminating(status: &kube::core::Status) -> bool {
-    let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes
-        .into_iter()
-        .any(|cause| cause.reason == "NamespaceTerminating")
-}
-
-fn is_of(job: &Job, uid: &str) -> bool {
-    let owners = job.meta().owner_references.iter().flatten();
-    owners.into_iter().any(|owner| owner.uid == uid)
+/// Whether a namespace is deleted as a whole.
+async fn namespace_goes(client: &Client, name: &str) -> Result<bool, kube::Error> {
+    let namespace = Api::<Namespace>::all(client.clone()).get_opt(name).await?;
+    Ok(namespace.is_some_and(|n| n.metadata.deletion_timestamp.is_some()))
 }

@@ -8,8 +8,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
-    Api, Resource as _, ResourceExt as _,
-    api::{ListParams, Patch, PatchParams},
+    ResourceExt as _,
+    api::{Patch, PatchParams},
 };
 use musubi_api::{
     pods::{OnFailure, Share},
@@ -110,7 +110,7 @@ impl Work {
         }
         stages.reverse();
         if let Some(publish) = stages.iter().find(|s| s.stage == Stage::Publish) {
-            self.published(&publish.counts.clone(), Some(plan));
+            self.published(&publish.counts, Some(plan));
         }
         self.status.stage = stages.last().map(|s| s.stage.as_str().to_owned());
         self.status.stages.extend(stages);
@@ -208,12 +208,7 @@ impl Work {
     }
 
     pub(super) async fn pods(&self, job: &Job) -> Result<Vec<Pod>, Error> {
-        let namespace = self.run.namespace().unwrap_or_default();
-        let pods: Api<Pod> = self.context.scope.within(&namespace);
-        let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let found = pods.list(&ListParams::default().labels(&label)).await?;
-        let pods = found.items.into_iter();
-        Ok(pods.filter(|pod| owned_by(pod, job)).collect())
+        Ok(self.context.scope.pods_of(job).await?)
     }
 }
 
@@ -231,11 +226,4 @@ fn add(counts: &mut BTreeMap<String, i64>, more: &BTreeMap<String, i64>) {
     for (name, n) in more {
         *counts.entry(name.clone()).or_default() += n;
     }
-}
-
-/// Whether a pod is of this Job, and not of one that had its name before.
-pub(super) fn owned_by(pod: &Pod, job: &Job) -> bool {
-    let owners = pod.meta().owner_references.iter().flatten();
-    let uid = job.metadata.uid.as_ref();
-    uid.is_some() && owners.into_iter().any(|owner| Some(&owner.uid) == uid)
 }

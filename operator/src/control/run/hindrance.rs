@@ -10,9 +10,10 @@ use k8s_openapi::api::{
 use kube::{Api, ResourceExt as _, api::ListParams};
 use musubi_api::run::Run;
 
-use super::{SAFETY, Work, ended::owned_by, pin::Stands};
+use super::{SAFETY, Work, pin::Stands};
 use crate::{
     context::Error,
+    objects::is_owned,
     outcome::place,
     repeat,
     trouble::{self, Finding, Trouble},
@@ -108,6 +109,7 @@ impl Work {
 
     fn cached_pods(&self, job: &Job) -> Vec<Arc<Pod>> {
         let pods = &self.context.objects.pods;
-        pods.state_filter(|pod| owned_by(pod, job))
+        let uid = job.uid().unwrap_or_default();
+        pods.state_filter(|pod| is_owned(pod, &uid))
     }
 }

@@ -15,7 +15,7 @@ use super::Work;
 use crate::{
     build::{MANAGER, credentials, names, snapshot},
     context::{Error, lock, stale},
-    objects::sentence,
+    objects::{is_owned, sentence},
     peaks,
 };
 
@@ -245,9 +245,7 @@ impl Work {
 
     /// Whether an object is this run's, and not that of one that had its name before.
     pub(super) fn owns(&self, object: &impl kube::Resource) -> bool {
-        let uid = self.uid();
-        let owners = object.meta().owner_references.iter().flatten();
-        owners.into_iter().any(|owner| owner.uid == uid)
+        is_owned(object, &self.uid())
     }
 
     /// A run of the same pipeline that goes before this one: they go one after another. One that has begun

@@ -127,6 +127,10 @@ impl Work {
             field_manager: Some(MANAGER.into()),
             ..PostParams::default()
         };
+        // A status from before the Job came and went would have it made twice: the API server takes the newest alone.
+        if !self.written {
+            self.write().await?;
+        }
         match self.jobs.create(&params, &made).await {
             Ok(job) => Ok(Some(job)),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
@@ -227,13 +231,10 @@ impl Work {
         Ok(Next::Wait(Action::requeue(wait)))
     }
 
-    /// In a peak more pods work side by side, also for a Job that has begun. Gives the time until the next peak.
+    /// In a peak more pods work side by side, also for a Job that has begun. Gives the time until that may change.
     async fn widen(&self, pinned: &Arc<Run>, job: &Job) -> Result<Duration, Error> {
         let now = Timestamp::now();
-        let (_, next) = peaks::outlook(&pinned.spec.peaks, now);
-        let until = next.map_or(SAFETY, |next| {
-            Duration::try_from(next.from.0.duration_since(now)).unwrap_or_default()
-        });
+        let until = peaks::change_within(&pinned.spec.peaks, now, SAFETY);
         let Some((narrow, wide)) = peaks::wider(&pinned.spec, job, now) else {
             return Ok(until);
         };

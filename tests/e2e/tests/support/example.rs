@@ -10,15 +10,9 @@ use jiff::Timestamp;
 use musubi::{
     demo::{examples, world},
     digest::{Ids, published},
-    stage::{
-        Context,
-        runner::{self, StageSummary, Watch},
-    },
+    stage::{Context, runner},
 };
-use musubi_api::{
-    load_paths,
-    run::{Stage, StageReport},
-};
+use musubi_api::load_paths;
 use musubi_testing::Postgres;
 use serde_json::{Value, json};
 
@@ -31,14 +25,6 @@ pub(crate) type Digests = BTreeMap<String, String>;
 pub(crate) struct Example {
     folder: tempfile::TempDir,
     received: tempfile::TempDir,
-}
-
-struct Nobody;
-
-impl Watch for Nobody {
-    fn stage(&self, _: Stage, _: u32) {}
-    fn shard(&self, _: &StageReport) {}
-    fn complete(&self, _: &StageSummary) {}
 }
 
 impl Example {
@@ -81,7 +67,7 @@ impl Example {
             .resolve_run(Some("bento"), &uid, as_of)
             .unwrap_or_else(|p| panic!("{p}"));
         let context = Context::open(run, catalog.secrets().clone()).expect("a lake");
-        let done = runner::run(&context, 2, Arc::new(Nobody)).await;
+        let done = runner::run(&context, 2, Arc::new(())).await;
         done.expect("a run");
         published(&context.store, Ids::Published)
             .await
