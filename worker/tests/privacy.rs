@@ -50,10 +50,10 @@ fn tells(column: &str, value: &str) -> bool {
 
 /// Every personal value in a Parquet file of clean rows.
 fn harvest(path: &Path, values: &mut BTreeSet<String>) {
-    let Some(entity) = path
-        .file_stem()
-        .and_then(|name| Entity::ALL.into_iter().find(|e| name == e.as_str()))
-    else {
+    // Key, attempt, and what it holds.
+    let name = path.file_stem().and_then(|name| name.to_str());
+    let held = name.and_then(|name| name.rsplit('-').next());
+    let Some(entity) = Entity::ALL.into_iter().find(|e| Some(e.as_str()) == held) else {
         return;
     };
     let personal = schema::personal_columns(entity);

@@ -37,10 +37,9 @@ impl Held {
 
 /// What tests play failures of the cluster with.
 fn this_program() -> String {
-    std::env::current_exe()
-        .unwrap_or_default()
-        .display()
-        .to_string()
+    // It may have been built anew since it was started.
+    let here = std::env::current_exe().unwrap_or_default();
+    here.with_file_name("xtask").display().to_string()
 }
 
 impl Drop for Held {

@@ -170,10 +170,10 @@ pub(crate) fn load_world(root: &Path) -> Result<Labelled> {
         truth.insert(id, (row[3].to_owned(), row[4].to_owned()));
     }
     let mut batches = Vec::new();
-    for mapping in std::fs::read_dir(root.join("lake/clean"))? {
-        for file in std::fs::read_dir(mapping?.path())? {
-            let path = file?.path().join("customer.parquet");
-            if path.exists() {
+    for folder in std::fs::read_dir(root.join("lake/clean"))? {
+        for file in std::fs::read_dir(folder?.path())? {
+            let path = file?.path();
+            if path.to_string_lossy().ends_with("-customer.parquet") {
                 let reader =
                     parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(
                         std::fs::File::open(path)?,
