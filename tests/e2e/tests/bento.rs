@@ -43,7 +43,7 @@ async fn two_days_in_the_cluster_give_the_tables_of_a_laptop() {
     bento["pods"]["stages"] = json!([{ "stage": "clean", "memory": "16Mi", "maxMemory": "1Gi" }]);
     // The first day is asked for, whatever time it is.
     bento["schedule"] = json!(null);
-    bento["peaks"] = json!(null);
+    bento["peaks"] = json!([]);
     for object in &resources {
         world.apply(object).await;
     }
