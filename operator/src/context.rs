@@ -20,6 +20,7 @@ use crate::{
     metrics::Metrics,
     objects::{Objects, Scope},
     outcome::cut,
+    traces::Traces,
 };
 
 /// Bytes that the API server takes of an event's note.
@@ -32,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
+    /// Traces, when they are wanted.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Runs as they were pinned, by uid: a ConfigMap that was read once.
     pub(crate) pinned: Mutex<HashMap<String, Arc<Run>>>,
     /// When a run's progress was written last, by uid.
@@ -72,6 +75,7 @@ impl Context {
         settings: Settings,
         recorder: Recorder,
         metrics: Arc<Metrics>,
+        traces: Option<Arc<Traces>>,
     ) -> Self {
         Self {
             scope,
@@ -79,6 +83,7 @@ impl Context {
             settings,
             recorder,
             metrics,
+            traces,
             pinned: Mutex::default(),
             progress: Mutex::default(),
             failures: Mutex::default(),

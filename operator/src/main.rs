@@ -20,6 +20,7 @@ mod run;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trouble;
 
 use clap::{Parser, Subcommand};

@@ -22,6 +22,7 @@ use crate::{
     control::{self, Streams},
     health::Health,
     objects::{self, Objects, Scope, Watched},
+    traces::Traces,
 };
 
 /// How long the last words may take: a pod has half a minute.
@@ -76,6 +77,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let health = Health::new();
     let listener = Health::listen(args.port).await?;
     let _answers = AbortOnDropHandle::new(tokio::spawn(health.clone().serve(listener)));
+    // Nothing of them keeps a run from its end.
+    let traces = Traces::open().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no traces");
+        None
+    });
+    let traces = traces.map(Arc::new);
     let client = Client::try_default().await.context("reach the cluster")?;
     let settings = Settings {
         image: args.worker_image.clone(),
@@ -97,7 +104,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         let leading = *leads.borrow_and_update();
         let work = if leading {
             tracing::info!("this operator leads");
-            work(&client, &args, settings.clone(), &health).boxed()
+            work(&client, &args, settings.clone(), &health, traces.clone()).boxed()
         } else {
             health.ready(true);
             futures::future::pending().boxed()
@@ -116,6 +123,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     // Whoever waits for the lease shall not wait for its end.
     drop(leads);
     let released = tokio::time::timeout(Duration::from_secs(5), keeping).await;
+    if let Some(traces) = traces {
+        let _ = tokio::task::spawn_blocking(move || traces.close()).await;
+    }
     tracing::info!(released = released.is_ok(), "stopped");
     Ok(())
 }
@@ -135,7 +145,13 @@ async fn last_words(client: &Client, args: &Args) {
 }
 
 /// What a leader does. It can be dropped at any point: intent is written before anything is done.
-async fn work(client: &Client, args: &Args, settings: Settings, health: &Health) {
+async fn work(
+    client: &Client,
+    args: &Args,
+    settings: Settings,
+    health: &Health,
+    traces: Option<Arc<Traces>>,
+) {
     let scope = Scope {
         client: client.clone(),
         namespace: args.namespace.clone(),
@@ -183,7 +199,9 @@ async fn work(client: &Client, args: &Args, settings: Settings, health: &Health)
     };
     let recorder = Recorder::new(client.clone(), reporter);
     let metrics = health.metrics.clone();
-    let context = Arc::new(Context::new(scope, objects, settings, recorder, metrics));
+    let context = Arc::new(Context::new(
+        scope, objects, settings, recorder, metrics, traces,
+    ));
     futures::join!(
         futures::future::join_all(watches),
         known,

@@ -12,6 +12,7 @@ pub mod quarantine;
 pub mod report;
 pub mod review;
 pub mod source;
+mod spans;
 pub mod stage;
 pub mod trace;
 pub mod upkeep;

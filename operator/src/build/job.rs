@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            ConfigMapVolumeSource, Container, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
-            Volume,
+            ConfigMapVolumeSource, Container, EnvVar, PodSpec, PodTemplateSpec,
+            TopologySpreadConstraint, Volume,
         },
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
@@ -54,6 +54,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) memory: Option<&'a str>,
     /// Pods that run side by side, at most.
     pub(crate) parallelism: i32,
+    /// Variables that say where its pods are in a trace.
+    pub(crate) trace: Vec<EnvVar>,
 }
 
 /// The Job. Made by POST under its name, never applied: that would bring back a Job that was deleted.
@@ -165,7 +167,9 @@ fn worker(attempt: &Attempt<'_>, share: Share<'_>) -> Container {
         args.push("--go-on-when-small");
     }
     let keys = credentials::needed(attempt.run, attempt.stage);
-    pod::container(attempt.image, &args, credentials::environment(&keys), share)
+    let keys = credentials::environment(&keys).into_iter();
+    let variables = keys.chain(attempt.trace.iter().cloned()).collect();
+    pod::container(attempt.image, &args, variables, share)
 }
 
 /// Whether a stage's pod may go on through all other stages.
@@ -212,6 +216,7 @@ mod tests {
             repeats: None,
             memory: None,
             parallelism: run.spec.pods.parallelism,
+            trace: Vec::new(),
         });
         serde_json::to_value(job).unwrap_or_default()
     }
@@ -384,6 +389,7 @@ mod tests {
             repeats: Some("3,7-9"),
             memory: Some("4Gi"),
             parallelism: 20,
+            trace: Vec::new(),
         });
         let job = serde_json::to_value(job).unwrap_or_default();
         assert_eq!(job["spec"]["completions"], 4);

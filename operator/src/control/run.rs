@@ -20,7 +20,7 @@ use k8s_openapi::{
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::PostParams,
-    runtime::{controller::Action, events::EventType},
+    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
 use musubi_api::{
     pipeline::CustomerPipelineRun,
@@ -145,6 +145,10 @@ impl Work {
         self.written = true;
         let metrics = &self.context.metrics;
         metrics.written(before.as_ref(), &self.status);
+        if let Some(traces) = &self.context.traces {
+            let statuses = (before.as_ref(), &self.status);
+            traces.written(&self.run, statuses, |job| self.made(job));
+        }
         self.note().await?;
         self.tidy().await
     }
@@ -198,6 +202,13 @@ impl Work {
         let part = self.status.stage.as_deref().unwrap_or("run");
         let context = &self.context;
         context.event(&self.run, part, kind, reason, note).await;
+    }
+
+    /// When a Job was made, as the cache has it.
+    fn made(&self, job: &str) -> Option<Timestamp> {
+        let cached = ObjectRef::new(job).within(&self.run.namespace()?);
+        let job = self.context.objects.jobs.get(&cached)?;
+        Some(job.creation_timestamp()?.0)
     }
 
     fn uid(&self) -> String {

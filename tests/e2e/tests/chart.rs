@@ -23,11 +23,12 @@ use serde_json::{Value, json};
 use support::World;
 
 /// Everything that can be switched on.
-const EVERYTHING: [&str; 10] = [
+const EVERYTHING: [&str; 11] = [
     "--set=metrics.serviceMonitor.enabled=true",
     "--set=metrics.rules.enabled=true",
     "--set=metrics.dashboard.enabled=true",
     "--set=networkPolicy.enabled=true",
+    "--set=traces.endpoint=http://collector.observability:4318",
     "--set=clusterWide=true",
     "--set=imagePullSecrets[0].name=registry",
     "--set=serviceAccount.annotations.team=data",

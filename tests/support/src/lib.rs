@@ -10,6 +10,7 @@
 
 mod browser;
 mod cluster;
+mod collector;
 pub mod cutter;
 mod guard;
 mod postgres;
@@ -20,6 +21,7 @@ pub mod tools;
 
 pub use browser::{Browser, View};
 pub use cluster::Cluster;
+pub use collector::{Collector, Span};
 pub use guard::free_port;
 pub use postgres::Postgres;
 pub use s3::{Moto, SeaweedFs};

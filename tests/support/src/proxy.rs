@@ -174,7 +174,8 @@ fn answer(mut client: &TcpStream, status: u16) -> io::Result<()> {
 }
 
 /// The head, asking the server to close after its answer, and the length of the body.
-fn read_head(from: &mut BufReader<&TcpStream>) -> io::Result<(String, usize)> {
+/// The head of a request, and how long its body is.
+pub(crate) fn read_head(from: &mut BufReader<&TcpStream>) -> io::Result<(String, usize)> {
     let (mut head, mut length) = (String::new(), 0);
     loop {
         let mut line = String::new();

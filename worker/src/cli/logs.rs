@@ -7,9 +7,14 @@ use std::io::IsTerminal as _;
 
 use tracing::Level;
 use tracing_subscriber::{
-    EnvFilter, Layer as _, filter::filter_fn, fmt, layer::SubscriberExt as _,
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+use crate::spans::{self, Spans};
 
 /// How much is said when `RUST_LOG` does not say.
 pub(super) fn level(verbose: u8, in_a_pod: bool) -> &'static str {
@@ -21,34 +26,38 @@ pub(super) fn level(verbose: u8, in_a_pod: bool) -> &'static str {
     }
 }
 
-/// Starts logging.
-pub(super) fn start(verbose: u8, in_a_pod: bool) {
+/// Starts logging, and gives what sends spans.
+pub(super) fn start(verbose: u8, in_a_pod: bool) -> Spans {
     let wanted = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new(level(verbose, in_a_pod)));
     let discreet =
         filter_fn(|about| about.target().starts_with("musubi") || *about.level() <= Level::INFO);
-    let terminal = std::io::stderr().is_terminal();
-    let lines = terminal.then(|| {
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        fmt::layer()
-            .compact()
-            .with_target(false)
-            .with_ansi(colour)
-            .with_writer(std::io::stderr)
-            .with_filter(discreet.clone())
-    });
-    let json = (!terminal).then(|| {
-        fmt::layer()
+    let heard = wanted.and(discreet);
+    let lines = match std::io::stderr().is_terminal() {
+        true => {
+            let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+            fmt::layer()
+                .compact()
+                .with_target(false)
+                .with_ansi(colour)
+                .with_writer(std::io::stderr)
+                .with_filter(heard)
+                .boxed()
+        }
+        false => fmt::layer()
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_writer(std::io::stderr)
-            .with_filter(discreet)
-    });
+            .with_filter(heard)
+            .boxed(),
+    };
+    let (spans, gathered) = spans::open(in_a_pod);
     // A second start in one process changes nothing.
     let _ = tracing_subscriber::registry()
-        .with(wanted)
         .with(lines)
-        .with(json)
+        .with(gathered)
         .try_init();
+    spans.logged();
+    spans
 }

@@ -94,8 +94,14 @@ enum Command {
 /// # Errors
 /// Whatever the command could not do, with the way out.
 pub async fn run(cli: Cli) -> Result<ExitCode> {
-    logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
-    match cli.command {
+    let spans = logs::start(cli.verbose, matches!(cli.command, Command::Stage(_)));
+    let done = spans.of(Box::pin(follow(cli.command))).await;
+    spans.end().await;
+    done
+}
+
+async fn follow(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Demo(args) => demo::run(args).await,
         Command::Dedupe(args) => dedupe::run(args).await,
         Command::Evaluate(args) => evaluate::run(args).await,

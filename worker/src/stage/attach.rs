@@ -23,6 +23,7 @@ use musubi_lake::{
     pointer,
 };
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::{
@@ -106,8 +107,9 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         };
         let parts = &mut done.versions;
         let only_added = records::only_added(&context.run, &present.active);
-        let by_group =
-            versions::versions(context, &kept, &present.active, entity, share, parts).await?;
+        let by_group = versions::versions(context, &kept, &present.active, entity, share, parts)
+            .instrument(info_span!("read"))
+            .await?;
         let before = reusable_files(context, &plan, entity.table()).await?;
         let overruled = trained.overruled.get(entity.as_str()).into_iter().flatten();
         let overruled: HashSet<&Place> = overruled.collect();

@@ -15,6 +15,7 @@ use musubi_clean::cleaner::{self, mapping_hash};
 use musubi_lake::manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::{Instrument as _, info_span};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) use self::lookups::LookupCache;
@@ -144,8 +145,9 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         return Ok(outcome(true, &done));
     }
     let plan = context.plan().await?;
-    let files = files_after_ingest(context, &plan).await?;
-    let known = known(context, &plan).await?;
+    let read =
+        async { tokio::try_join!(files_after_ingest(context, &plan), known(context, &plan)) };
+    let (files, known) = read.instrument(info_span!("read")).await?;
     let mut lookups = LookupCache::default();
     let mut cleaned = Vec::new();
     let shards = plan.source_shards as usize;
@@ -171,6 +173,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     }
     for (file, key) in todo {
         let one = clean_file(context, &files, &mut lookups, file, key)
+            .instrument(info_span!("clean"))
             .await
             .with_context(|| {
                 format!(

@@ -5,6 +5,7 @@ use musubi_api::run::Stage;
 use musubi_lake::manifest;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tracing::{Instrument as _, info_span};
 
 use super::{Context, Outcome, files::File, intake, plan::Split};
 use crate::source;
@@ -25,6 +26,7 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     let mut files = Vec::new();
     for split in plan.splits_of(shard) {
         let file = take(context, split, plan.next_version())
+            .instrument(info_span!("copy"))
             .await
             .with_context(|| {
                 format!(

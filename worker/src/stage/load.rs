@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use musubi_api::{entity::Entity, run::Stage, source::SecretRef};
 use musubi_lake::{delta, manifest, pointer};
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 
 use super::{Context, Outcome, attach, publish::Done, tables};
 use crate::{
@@ -31,10 +32,13 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         .iter()
         .nth(shard as usize)
         .context("there is no such warehouse")?;
-    let tables = published_tables(context, published.version).await?;
+    let tables = published_tables(context, published.version)
+        .instrument(info_span!("read"))
+        .await?;
     let secrets = context.secrets.clone();
     let secret = move |reference: &SecretRef, key: &str| Ok(secrets.get(reference, key)?);
     let report = warehouse::load(spec, &secret, &context.store, &tables)
+        .instrument(info_span!("load"))
         .await
         .with_context(|| format!("Warehouse {name}"))?;
     let done = context
@@ -191,7 +195,9 @@ async fn deliver(context: &Context, shard: u32) -> Result<Activated> {
     };
     let secrets = context.secrets.clone();
     let secret = move |reference: &SecretRef, key: &str| Ok(secrets.get(reference, key)?);
-    let (receipt, state) = activate::deliver(&activation, &secret).await?;
+    let (receipt, state) = activate::deliver(&activation, &secret)
+        .instrument(info_span!("deliver"))
+        .await?;
     let path = format!("{folder}/{:010}.json", state.version);
     context
         .store

@@ -5,6 +5,7 @@ use anyhow::Result;
 use musubi_api::run::Stage;
 use musubi_identity::edges_to_batches;
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 
 use super::{
     Context, Outcome, batches, pins,
@@ -30,7 +31,9 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
     }
     let plan = context.plan().await?;
     let trained: Trained = context.complete(Stage::Train).await?;
-    let matcher = train::matcher(context, &trained).await?;
+    let matcher = train::matcher(context, &trained)
+        .instrument(info_span!("read"))
+        .await?;
     let policy = pins::of_plan(context, &plan);
     let changed = if trained.fresh {
         None
@@ -42,10 +45,12 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         let edges = matcher.shard(&policy, shard, shards, changed.as_ref());
         edges.map(|edges| (matcher, edges))
     });
-    let (matcher, edges) = work.await??;
+    let (matcher, edges) = work.instrument(info_span!("score")).await??;
     let path = context.attempt(Stage::Match, shard, "edges.parquet");
     let rows = edges_to_batches(&edges.edges, matcher.features());
-    batches::write(context, &path, &Default::default(), rows).await?;
+    batches::write(context, &path, &Default::default(), rows)
+        .instrument(info_span!("write"))
+        .await?;
     let done = Matched {
         edges: path,
         kept: edges.edges.len() as u64,

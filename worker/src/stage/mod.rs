@@ -39,9 +39,11 @@ use anyhow::{Context as _, Result};
 use musubi_api::run::{Run, Stage, StageReport};
 use musubi_lake::{Location, Store, manifest};
 use serde::{Serialize, de::DeserializeOwned};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, info_span};
 
 use musubi_api::secrets::Secrets;
+
+use crate::spans;
 
 /// What every stage needs: the run, its lake, and the secrets that it refers to.
 #[derive(Clone)]
@@ -109,11 +111,8 @@ impl Context {
         shard: u32,
         value: T,
     ) -> Result<T> {
-        Ok(
-            manifest::commit(&self.store, &self.run.uid, stage.as_str(), shard, value)
-                .await?
-                .manifest,
-        )
+        let committed = manifest::commit(&self.store, &self.run.uid, stage.as_str(), shard, value);
+        Ok(committed.instrument(info_span!("commit")).await?.manifest)
     }
 
     /// The manifests of all shards of a stage.
@@ -178,8 +177,10 @@ async fn widths(context: &Context) -> Result<BTreeMap<Stage, u32>> {
 /// # Errors
 /// Whatever kept the shard from its commit.
 pub async fn run_shard(context: &Context, stage: Stage, shard: u32) -> Result<StageReport> {
-    let span = tracing::info_span!("shard", run = %context.run.uid, stage = stage.as_str(), shard);
-    let report = work(context, stage, shard).instrument(span.clone()).await?;
+    let span = info_span!("shard", run = %context.run.uid, stage = stage.as_str(), shard);
+    let report = work(context, stage, shard).instrument(span.clone()).await;
+    let report = report.inspect_err(|_| spans::failed(&span))?;
+    spans::counted(&span, &report);
     let _here = span.enter();
     let counts = serde_json::to_string(&report.counts).unwrap_or_default();
     tracing::info!(

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use musubi_api::{policy::Pin, run::Stage, source::Stream};
 use musubi_lake::pointer;
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 
 use super::{
     Context, Outcome,
@@ -115,7 +116,10 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
                 _ if intake::is_ours(name, &stream.name, source) => {
                     intake::splits(&context.store, &known).await
                 }
-                (Some(_), _) => new_objects(context, name, stream, &known).await,
+                (Some(_), _) => {
+                    let list = new_objects(context, name, stream, &known);
+                    list.instrument(info_span!("list")).await
+                }
                 (None, Some(_)) => Ok(vec![next_read(name, stream, &known)]),
                 (None, None) => Ok(Vec::new()),
             };

@@ -6,6 +6,7 @@ use anyhow::Result;
 use musubi_api::run::Stage;
 use musubi_lake::{delta::DataFile, manifest};
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 
 use super::{
     Context, Outcome,
@@ -54,9 +55,11 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     }
     let publication = match publication::find(&context.store, &context.run.uid).await? {
         Some(publication) => publication,
-        None => prepare(context).await?,
+        None => prepare(context).instrument(info_span!("prepare")).await?,
     };
-    let published = publication::publish(&context.store, &publication).await?;
+    let published = publication::publish(&context.store, &publication)
+        .instrument(info_span!("publish"))
+        .await?;
     let plan = context.plan().await?;
     let present = clean::present(context, &plan).await?;
     let newest = bookmarks::newest(&context.run, &present.files);

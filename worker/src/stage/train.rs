@@ -19,6 +19,7 @@ use musubi_identity::{
 use musubi_lake::parquet;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tracing::{Instrument as _, info_span};
 
 use super::{
     Context, Outcome, RunRefused, batches,
@@ -93,7 +94,9 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     };
     let (active, entity, mut parts) = (&present.active, Entity::Customer, Parts::new());
     let kept = Kept::read(context, &plan, active).await?;
-    let versions = versions::versions(context, &kept, active, entity, share, &mut parts).await?;
+    let versions = versions::versions(context, &kept, active, entity, share, &mut parts)
+        .instrument(info_span!("read"))
+        .await?;
     let only_added = records::only_added(&context.run, active);
     let mut losses = Losses::default();
     let versions = versions.into_values().flatten().collect();
@@ -130,8 +133,12 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         were: &touched,
     };
     let (features, were, parts_of_features) =
-        update_features(context, &plan, &present.active, &touched).await?;
-    let (model, model_path, fresh) = model(context, &plan, features, &parts_of_features).await?;
+        update_features(context, &plan, &present.active, &touched)
+            .instrument(info_span!("features"))
+            .await?;
+    let (model, model_path, fresh) = model(context, &plan, features, &parts_of_features)
+        .instrument(info_span!("model"))
+        .await?;
     let before = match fresh {
         true => None,
         false => {

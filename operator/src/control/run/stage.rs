@@ -23,7 +23,7 @@ use crate::{
     build::{MANAGER, job, names},
     context::{Error, lock},
     outcome::{self, Outcome},
-    peaks, repeat,
+    peaks, repeat, traces,
 };
 
 /// Progress is written no more often than this.
@@ -122,6 +122,9 @@ impl Work {
             memory: stage.memory.as_deref(),
             parallelism: peaks::parallelism(&pinned.spec, Timestamp::now())
                 .unwrap_or(pinned.spec.pods.parallelism),
+            trace: self.context.traces.as_ref().map_or_else(Vec::new, |_| {
+                traces::environment(&self.uid(), stage.stage, stage.attempt)
+            }),
         });
         let params = PostParams {
             field_manager: Some(MANAGER.into()),

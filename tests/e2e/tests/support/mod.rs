@@ -82,6 +82,11 @@ impl World {
 
     /// Installs so many replicas; with none there is but what an operator may do.
     pub(crate) fn install_replicas(&self, replicas: u8) {
+        self.release("install", &[&format!("--set=replicas={replicas}")]);
+    }
+
+    /// Installs or upgrades the operator with more values than a test needs anyway.
+    pub(crate) fn release(&self, order: &str, more: &[&str]) {
         let (repository, tag) = self
             .cluster
             .image
@@ -89,12 +94,13 @@ impl World {
             .expect("an image with a tag");
         let repository = format!("image.repository={repository}");
         let tag = format!("image.tag={tag}");
-        let replicas = format!("replicas={replicas}");
+        let release = [order, "musubi", "charts/musubi"];
         let args = [
-            ["install", "musubi", "charts/musubi"].as_slice(),
+            &release[..],
             &["--namespace", &self.namespace, "--wait", "--timeout=5m"],
-            &["--set", &repository, "--set", &tag, "--set", &replicas],
+            &["--set", &repository, "--set", &tag],
             &["--set=lease.seconds=9"],
+            more,
         ];
         self.tool("helm", &args.concat());
     }
@@ -126,12 +132,17 @@ impl World {
             .unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// Where pods reach the S3 server.
+    pub(crate) fn s3_endpoint(&self) -> String {
+        let proxy = self.proxy.as_ref().map(Proxy::endpoint);
+        proxy.unwrap_or_else(|| self.s3.endpoint())
+    }
+
     /// The bucket, as a connector or lake names it.
     pub(crate) fn s3(&self, prefix: &str) -> Value {
-        let proxy = self.proxy.as_ref().map(Proxy::endpoint);
         json!({
             "bucket": BUCKET, "prefix": prefix, "region": "us-east-1",
-            "endpoint": proxy.unwrap_or_else(|| self.s3.endpoint()), "credentials": { "secret": "musubi-s3" },
+            "endpoint": self.s3_endpoint(), "credentials": { "secret": "musubi-s3" },
         })
     }
 
@@ -171,14 +182,23 @@ impl World {
 
     /// Applies a resource of ours.
     pub(crate) async fn apply(&self, object: &Value) {
+        self.apply_as(object, PatchParams::apply("test")).await;
+    }
+
+    /// Asks the API server whether it would take a resource of ours.
+    pub(crate) async fn dry_run(&self, object: &Value) {
+        self.apply_as(object, PatchParams::apply("test").dry_run())
+            .await;
+    }
+
+    async fn apply_as(&self, object: &Value, params: PatchParams) {
         let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
         let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
         let resource =
             ApiResource::from_gvk(&GroupVersionKind::gvk("musubi.dev", "v1alpha1", &kind));
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        let params = PatchParams::apply("test").validation_strict();
-        api.patch(&name, &params, &Patch::Apply(object))
+        api.patch(&name, &params.validation_strict(), &Patch::Apply(object))
             .await
             .unwrap_or_else(|e| panic!("{kind}/{name}: {e}"));
     }

@@ -22,3 +22,11 @@ pub(crate) async fn shop(world: &World, files: u32, freshness: Option<&str>) {
     }
     world.apply(&object("Source", "shop", source)).await;
 }
+
+/// Makes the Source `shop` with two files, and a pipeline of that name with small pods.
+pub(crate) async fn pipeline(world: &World) {
+    shop(world, 2, None).await;
+    let pods = json!({ "memory": "512Mi", "cpu": "50m" });
+    let spec = json!({ "sources": ["shop"], "lake": { "s3": world.s3("lake") }, "pods": pods });
+    world.apply(&object("CustomerPipeline", "shop", spec)).await;
+}

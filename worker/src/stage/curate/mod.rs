@@ -25,6 +25,7 @@ use musubi_lake::{
     parquet::{self, Sink},
 };
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{
@@ -117,7 +118,9 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
             .flatten()
             .collect(),
     };
-    let customers = read_customers(context, &plan, &trained, &linked, shard).await?;
+    let customers = read_customers(context, &plan, &trained, &linked, shard)
+        .instrument(info_span!("read"))
+        .await?;
     let mut before = BTreeMap::new();
     for table in TABLES {
         before.insert(table, attach::reusable_files(context, &plan, table).await?);
@@ -127,7 +130,9 @@ pub(super) async fn run(context: &Context, shard: u32) -> Result<Outcome> {
         customers: customers.ids.len() as u64,
         written: 0,
     };
-    let features = features::features(context, &sources, &customers).await?;
+    let features = features::features(context, &sources, &customers)
+        .instrument(info_span!("features"))
+        .await?;
     let (consents, consenting) = features::consents(context, &sources, &customers).await?;
     for (number, range) in &customers.groups {
         let mut writer = Writer {

@@ -11,6 +11,7 @@ use musubi_api::run::Stage;
 use musubi_identity::{Change, Edge, IdEvent, Policy, Registry, link, relink};
 use musubi_lake::{delta::DataFile, parquet};
 use serde::{Deserialize, Serialize};
+use tracing::{Instrument as _, info_span};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -86,7 +87,9 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     }
     let plan = context.plan().await?;
     let trained: Trained = context.complete(Stage::Train).await?;
-    let matcher = train::matcher(context, &trained).await?;
+    let matcher = train::matcher(context, &trained)
+        .instrument(info_span!("read"))
+        .await?;
     train::let_go(context).await;
     let policy = pins::of_plan(context, &plan);
     let edges = graph::edges(context, &plan, &trained, matcher.features()).await?;
@@ -108,7 +111,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         };
         (matcher, edges, previous, before, linked)
     });
-    let (matcher, edges, previous, before, linked) = work.await?;
+    let (matcher, edges, previous, before, linked) = work.instrument(info_span!("link")).await?;
     let features = matcher.features();
     let edge_parts = graph::write_edges(context, &plan, features, &edges, before.as_ref());
     let (edge_parts, weights) = (edge_parts.await?, weights(&edges.all));
