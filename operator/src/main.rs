@@ -13,6 +13,8 @@ mod freshness;
 mod health;
 mod metrics;
 mod objects;
+#[cfg(test)]
+mod older;
 mod outcome;
 mod peaks;
 mod repeat;

@@ -11,7 +11,12 @@ use crate::{
 };
 
 /// Version of `run.yaml` that this build writes. It reads this one and the one before.
+///
+/// A field that may be left out, and is left out where nobody asked for it, needs no new version: an older worker reads
+/// on. Anything else does.
 pub const RUN_FORMAT: u32 = 1;
+/// The oldest version that this build reads.
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// A stage did its work.
 pub const EXIT_DONE: i32 = 0;
@@ -53,6 +58,43 @@ pub struct Run {
     /// Whether the run rebuilds from what the lake has in its raw zone, and takes nothing from the sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<Replay>,
+}
+
+/// Why a text is no run that this build reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// It was written by a newer build.
+    #[error("has format {0}, this {1} reads up to {RUN_FORMAT}; use a newer {1}")]
+    Newer(u32, &'static str),
+    /// It was written by a build before the one before this.
+    #[error("has format {0}, this {1} reads {OLDEST_FORMAT} to {RUN_FORMAT}; start another run")]
+    Older(u32, &'static str),
+    /// It is none.
+    #[error("is not a run: {0}")]
+    Malformed(String),
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Run {
+    /// Reads `run.yaml`; `reader` is what the reading program is called in errors. The format is looked at first: of
+    /// a newer one nothing else may be readable.
+    ///
+    /// # Errors
+    /// A format of another time, or no run at all.
+    pub fn read(text: &str, reader: &'static str) -> Result<Self, ReadError> {
+        let malformed = |e: serde_saphyr::Error| ReadError::Malformed(e.to_string());
+        let Format { format } = serde_saphyr::from_str(text).map_err(malformed)?;
+        match format {
+            newer if newer > RUN_FORMAT => Err(ReadError::Newer(newer, reader)),
+            older if older < OLDEST_FORMAT => Err(ReadError::Older(older, reader)),
+            _ => serde_saphyr::from_str(text).map_err(malformed),
+        }
+    }
 }
 
 /// What a run does again from raw.

@@ -9,13 +9,9 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Args as ClapArgs, builder::PossibleValuesParser};
 use musubi_api::{
-    run::{
-        EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, RUN_FORMAT, Run, Stage, StageDone,
-        StageReport,
-    },
+    run::{EXIT_RUN_FAILED, EXIT_SHARD_FAILED, FailureReport, Run, Stage, StageDone, StageReport},
     shards::Shards,
 };
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::stage::{self, Context, RunRefused, plan, runner};
@@ -112,17 +108,7 @@ async fn shard(args: &Args) -> Result<StageReport, Failure> {
             "{path} is not what the run was pinned to (SHA-256 {digest}): somebody changed it. In a cluster: delete the run's ConfigMap, then retry the run"
         )));
     }
-    // The format comes first: of a newer one nothing else may be readable.
-    let format: Format =
-        serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
-    if format.format > RUN_FORMAT {
-        return Err(never(format!(
-            "{path} has format {}, this worker reads up to {RUN_FORMAT}; use a newer worker",
-            format.format
-        )));
-    }
-    let run: Run =
-        serde_saphyr::from_str(&text).map_err(|e| never(format!("{path} is not a run: {e}")))?;
+    let run = Run::read(&text, "worker").map_err(|e| never(format!("{path} {e}")))?;
     let context = Context::open(run, musubi_api::secrets::Secrets::default()).map_err(again)?;
     let stage = stage_of(args).map_err(again)?;
     if args.shard >= stage::shards(&context, stage).await.map_err(again)? {
@@ -182,12 +168,6 @@ async fn go_on(context: &Context, report: &mut StageReport) -> Result<()> {
 fn stage_of(args: &Args) -> Result<Stage> {
     let stage = Stage::ALL.into_iter().find(|s| s.as_str() == args.name);
     stage.with_context(|| format!("there is no stage {}", args.name))
-}
-
-/// The one field that every format has.
-#[derive(Deserialize)]
-struct Format {
-    format: u32,
 }
 
 fn again(error: anyhow::Error) -> Failure {

@@ -7,7 +7,7 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::T
 use kube::{Api, Resource as _, ResourceExt as _, api::PostParams, runtime::reflector::ObjectRef};
 use musubi_api::{
     pipeline::{CustomerPipeline, CustomerPipelineRun},
-    run::{Run, Stage},
+    run::{ReadError, Run, Stage},
     status::Snapshot,
 };
 
@@ -215,14 +215,20 @@ impl Work {
     }
 
     async fn hold(&mut self, text: &str) -> Result<Option<Arc<Run>>, Error> {
-        match serde_saphyr::from_str::<Run>(text) {
+        match Run::read(text, "operator") {
             Ok(run) => {
                 let run = Arc::new(run);
                 lock(&self.context.pinned).insert(self.uid(), run.clone());
                 Ok(Some(run))
             }
+            // The operator was set back to an older one. What began the run can end it.
+            Err(error @ ReadError::Newer(..)) => {
+                let message = format!("the run's snapshot {error}, or start another run");
+                self.stalled("SnapshotNewer", &message).await?;
+                Ok(None)
+            }
             Err(error) => {
-                let message = format!("the snapshot cannot be read by this operator: {error}");
+                let message = format!("the run's snapshot {error}");
                 self.give_up("SnapshotChanged", &message).await
             }
         }
