@@ -174,6 +174,7 @@ fn fake_1000_and_its_model_again() {
     let file = data("fake_1000.csv").display().to_string();
     let stats = place.dedupe(&[&file, "--truth", "cluster"]);
     assert!(number(&stats, "/accuracy/pairwise/f1") >= 0.96, "{stats:#}");
+    is_calibrated(&stats);
     let first = place.clusters();
     let model = place.0.path().join("model.json");
     fs::rename(place.0.path().join("out/model.json"), &model).expect("a model");
@@ -183,6 +184,26 @@ fn fake_1000_and_its_model_again() {
     assert_eq!(again["blocking_recall"]["estimated"], true);
     let estimate = number(&again, "/blocking_recall/value");
     assert!((0.9..=1.0).contains(&estimate), "{estimate}");
+}
+
+/// What is said of probabilities adds up to all scored pairs, and is not far from what is true.
+fn is_calibrated(stats: &Value) {
+    let found = &stats["accuracy"]["calibration"];
+    let bins = found["bins"].as_array().expect("bins");
+    let sum: f64 = bins.iter().map(|b| number(b, "/pairs")).sum();
+    let all = number(stats, "/pairs");
+    assert!((sum - all).abs() <= 0.01 * all, "{sum} of {all}");
+    for bin in bins {
+        let said = number(bin, "/predicted");
+        assert!(
+            number(bin, "/from") <= said && said <= number(bin, "/to"),
+            "{bin}"
+        );
+    }
+    let (first, last) = (&bins[0], &bins[bins.len() - 1]);
+    assert!(number(first, "/observed/value") < 0.1, "{found:#}");
+    assert!(number(last, "/observed/value") > 0.98, "{found:#}");
+    assert!(number(found, "/error") < 0.1, "{found:#}");
 }
 
 #[test]
@@ -213,6 +234,13 @@ fn linking_never_joins_two_rows_of_a_file_by_themselves() {
         "{stats:#}"
     );
     assert_eq!(stats["mode"], "link");
+    // The interval is that of pairs across the files.
+    let f1 = number(&stats, "/accuracy/pairwise/f1");
+    let end = |end: &str| number(&stats, &format!("/accuracy/intervals/pairwise/{end}"));
+    assert!(
+        end("low") <= f1 && f1 <= end("high") && end("low") < end("high") && end("low") > 0.98,
+        "{stats:#}"
+    );
     for batch in place.table("edges.parquet") {
         let row = |name: &str| batch[name].as_primitive::<Int64Type>().clone();
         let (left, right) = (row("row_l"), row("row_r"));
@@ -263,6 +291,7 @@ fn a_japanese_export_of_a_few_rows() {
     assert_eq!(stats["country"], "jp");
     assert_eq!(place.clusters(), [vec![0, 1], vec![2], vec![3]]);
     let page = fs::read_to_string(place.0.path().join("out/report.html")).expect("a page");
+    assert!(page.contains("--sample pairs.csv") && !page.contains("In figures"));
     for value in ["山田", "ヤマダ", "090", "高槻", "1980"] {
         assert!(!page.contains(value), "{value} is a value of a person");
     }
@@ -583,6 +612,61 @@ fn a_link_of_files_is_explained_by_its_rows() {
         true
     );
 
+    // Its graph: every record is a node, every link an edge, the weakest link is marked.
+    let drawn = |form: &str| {
+        let page = place.0.path().join("who.html").display().to_string();
+        let done = musubi(&[
+            "explain", "--dedupe", &out, "customer", id, "-o", form, "--html", &page,
+        ]);
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success() && !said.contains('@'), "{said}");
+        (said, fs::read_to_string(page).expect("a page"))
+    };
+    let (records, links) = (rows.len(), said["links"].as_array().map_or(0, Vec::len));
+    let (dot, page) = drawn("dot");
+    assert_eq!(dot.matches("fillcolor").count(), records, "{dot}");
+    assert_eq!(dot.matches(" -- ").count(), links, "{dot}");
+    let (mermaid, _) = drawn("mermaid");
+    assert_eq!(mermaid.matches("linkStyle").count(), links, "{mermaid}");
+    assert_eq!(page.matches("<circle").count(), records, "{page}");
+    let table = drawn("table").0;
+    assert!(table.contains("weakest"), "{table}");
+    let tree = said["links"].as_array().expect("links").iter();
+    assert_eq!(tree.filter(|l| l["tree"] == true).count(), records - 1);
+    let pair = musubi(&["explain", "--dedupe", &out, "0", "1", "-o", "dot"]);
+    let pair = String::from_utf8_lossy(&pair.stderr).into_owned();
+    assert!(
+        pair.contains("-o dot and -o mermaid draw a customer"),
+        "{pair}"
+    );
+
+    // From anywhere, and after the input has been moved.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let moved = place.0.path().join("moved.csv");
+    fs::rename(&file, &moved).expect("it is moved");
+    let ask = |input: &[&str]| {
+        let what = ["explain", "--dedupe", &out, "0", "1"];
+        let done = Command::new(env!("CARGO_BIN_EXE_musubi"))
+            .args([&what, input].concat())
+            .current_dir(elsewhere.path())
+            .output()
+            .expect("musubi starts");
+        let said = [done.stdout, done.stderr].concat();
+        (
+            done.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let moved = moved.display().to_string();
+    let (done, said) = ask(&[]);
+    assert!(!done && said.contains("--input FILE"), "{said}");
+    let (done, said) = ask(&["--input", &moved]);
+    assert!(done && said.contains("match weight"), "{said}");
+    let (done, said) = ask(&["--input", &moved, "--input", &moved]);
+    assert!(!done && said.contains("made from 1 file"), "{said}");
+    fs::rename(&moved, &file).expect("it is moved back");
+    assert!(ask(&[]).0);
+
     let refused = |what: &[&str]| String::from_utf8_lossy(&explain(what).stderr).into_owned();
     assert!(refused(&["1000", "1"]).contains("there is no row 1000"));
     assert!(refused(&["0f3a", "1"]).contains("rows are numbered from 0"));
@@ -597,4 +681,181 @@ fn a_link_of_files_is_explained_by_its_rows() {
     assert!(refused(&["1", "2"]).contains("which is not there"));
     fs::remove_file(path.join("stats.json")).expect("remove");
     assert!(refused(&["1", "2"]).contains("no folder that `musubi dedupe` wrote"));
+}
+
+/// The person of each row of fake_1000.
+fn people_of_fake() -> Vec<String> {
+    let mut reader = csv::Reader::from_path(data("fake_1000.csv")).expect("fake_1000");
+    let rows = reader.records().map(|r| r.expect("a row"));
+    rows.map(|r| r.get(6).unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn labels_hold_and_the_model_learns_from_them() {
+    let place = Place::new();
+    let file = data("fake_1000.csv").display().to_string();
+    let person = people_of_fake();
+    let before = place.dedupe(&[&file]);
+    assert!(before.get("labels").is_none());
+    let sample = place.0.path().join("pairs.csv").display().to_string();
+    let done = musubi(&[
+        "evaluate",
+        "--dedupe",
+        &place.out(),
+        "--sample",
+        &sample,
+        "--each",
+        "60",
+    ]);
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let lines = fs::read_to_string(&sample).expect("a sample");
+    let mut lines = lines.lines();
+    let mut text = format!("{}\n", lines.next().expect("a header"));
+    let (mut yes, mut no) = (Vec::new(), Vec::new());
+    for (at, line) in lines.enumerate() {
+        let row = |cell: Option<&str>| cell.and_then(|c| c.parse().ok()).expect("a row");
+        let mut cells = line.split(',');
+        let pair: [usize; 2] = [row(cells.next()), row(cells.next())];
+        // Nobody can tell everything.
+        let label = match person[pair[0]] == person[pair[1]] {
+            _ if at % 7 == 6 => "",
+            true => {
+                yes.push(pair);
+                "yes"
+            }
+            false => {
+                no.push(pair);
+                "no"
+            }
+        };
+        text.push_str(&format!("{line}{label}\n"));
+    }
+    assert!(
+        no.len() > 3 && yes.len() > 100,
+        "{} and {}",
+        no.len(),
+        yes.len()
+    );
+    fs::write(&sample, &text).expect("labels");
+
+    let done = musubi(&[
+        "evaluate",
+        "--dedupe",
+        &place.out(),
+        "--labels",
+        &sample,
+        "-o",
+        "json",
+    ]);
+    let audited: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert!(audited["recall"]["value"].is_number(), "{audited:#}");
+
+    let after = place.dedupe(&[&file, "--labels", &sample]);
+    let labels = &after["labels"];
+    assert_eq!(number(labels, "/same"), yes.len() as f64);
+    assert_eq!(number(labels, "/different"), no.len() as f64);
+    assert!(number(labels, "/open") > 0.0);
+    let clusters = place.clusters();
+    let of: BTreeMap<i64, usize> = clusters
+        .iter()
+        .enumerate()
+        .flat_map(|(at, rows)| rows.iter().map(move |r| (*r, at)))
+        .collect();
+    let together = |pair: &[usize; 2]| of[&(pair[0] as i64)] == of[&(pair[1] as i64)];
+    assert!(yes.iter().all(together));
+    assert!(!no.iter().any(together));
+    let rules: BTreeSet<String> = place
+        .table("edges.parquet")
+        .iter()
+        .flat_map(|b| {
+            let rules = b["rule"].as_string::<i32>();
+            (0..b.num_rows())
+                .map(|r| rules.value(r).to_owned())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(rules.contains("pin"), "{rules:?}");
+    // An explanation knows them.
+    let [left, right] = yes[0].map(|row| row.to_string());
+    let done = musubi(&["explain", "--dedupe", &place.out(), &left, &right]);
+    assert!(done.status.success());
+    let shown = musubi(&["dedupe", &file, "--out", &place.out(), "--labels", &sample]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("labels"), "{shown}");
+    for line in shown.lines() {
+        assert!(
+            line.chars().count() <= 80 || line.contains(&place.out()) || line.contains("fake"),
+            "{line}"
+        );
+    }
+
+    // The same by the ids of the records, as other tools write labels.
+    let mut by_id =
+        String::from("unique_id_l,source_l,unique_id_r,source_r,clerical_match_score\n");
+    for (pairs, score) in [(&yes, "1.0"), (&no, "0.0")] {
+        for [left, right] in pairs {
+            by_id.push_str(&format!("{left},fake_1000,{right},fake_1000,{score}\n"));
+        }
+    }
+    let by_id = place.write("ids.csv", by_id);
+    let again = place.dedupe(&[&file, "--labels", &by_id]);
+    assert_eq!(again["labels"]["refined"], labels["refined"]);
+    assert_eq!(again["model"], after["model"]);
+    assert_eq!(place.clusters(), clusters);
+}
+
+#[test]
+fn wrong_labels_are_refused_with_their_line() {
+    let place = Place::new();
+    let people = place.write(
+        "people.csv",
+        "id,name,email\n1,Ann Miller,a@b.example\n2,Bob Tanner,c@d.example\n2,Eve Wood,e@f.example\n",
+    );
+    let other = place.write("more.csv", "id,name\n1,Ann Miller\n");
+    for (labels, said) in [
+        (
+            "a,b,same\n0,1,yes\n",
+            "does not say which records a pair is",
+        ),
+        ("left,right\n0,1\n", "has no column same with yes and no"),
+        ("left,right,same\n0,1,\n", "nobody has labelled a pair yet"),
+        (
+            "left,right,same\n0,1,yes\n1,2,perhaps\n",
+            "labels.csv line 3: column same holds neither yes nor no",
+        ),
+        (
+            "left,right,same\n0,3,yes\n",
+            "labels.csv line 2: a pair is two rows, from 0 to 2",
+        ),
+        (
+            "left,right,same\n0,Ann,yes\n",
+            "labels.csv line 2: a pair is two rows",
+        ),
+        ("left,right,same\n1,1,yes\n", "line 2: both sides are row 1"),
+        (
+            "left,right,same\n0,1,yes\n1,0,no\n",
+            "line 3 says another thing of rows 0 and 1 than line 2",
+        ),
+        ("id_l,id_r,same\n1,7,yes\n", "line 2: no record has this id"),
+        (
+            "id_l,id_r,same\n1,2,yes\n",
+            "line 2: rows 1 and 2 have this id",
+        ),
+    ] {
+        let file = place.write("labels.csv", labels);
+        let answer = place.refuses(&[&people, "--labels", &file]);
+        assert!(answer.contains(said), "{said} in {answer}");
+        assert!(!answer.contains("Ann"), "a value of a person in {answer}");
+    }
+    let file = place.write("labels.csv", "row_l,row_r,same\n0,1,yes\n");
+    let answer = place.refuses(&[&people, &other, "--link", "--labels", &file]);
+    assert!(
+        answer.contains("line 2: rows 0 and 1 are of one file"),
+        "{answer}"
+    );
 }

@@ -85,6 +85,13 @@ fn a_published_lake_is_judged_and_explained() -> Result<()> {
         .map(|p| number(p, "/recall"))
         .collect::<Result<_>>()?;
     assert!(recall.is_sorted() && curve.len() > 5, "{recall:?}");
+    let bins = found["calibration"]["bins"].as_array().context("bins")?;
+    let pairs: f64 = bins
+        .iter()
+        .map(|b| number(b, "/pairs"))
+        .sum::<Result<_>>()?;
+    let last = curve.last().context("a point")?;
+    assert_eq!(pairs, number(last, "/pairs")?, "{found:#}");
     let (done, shown) = musubi(folder, &["evaluate", "--truth", "truth/people.csv"])?;
     assert!(done && shown.contains("records (B-cubed)"), "{shown}");
 
@@ -106,6 +113,20 @@ fn a_published_lake_is_judged_and_explained() -> Result<()> {
     let precision = number(&audited, "/precision/value")?;
     assert!((0.9..1.0).contains(&precision), "{audited:#}");
     assert!(number(&audited, "/precision/low")? < precision);
+    // The labelled pairs stand for all of their strata.
+    let sum = |of: &str, what: &str| -> Result<f64> {
+        let all = audited.pointer(of).and_then(Value::as_array);
+        all.context("a list")?.iter().map(|s| number(s, what)).sum()
+    };
+    let (shown, kept) = (
+        sum("/calibration/bins", "/pairs")?,
+        sum("/strata", "/pairs")?,
+    );
+    assert!((shown - kept).abs() <= 10.0, "{audited:#}");
+    assert_eq!(
+        sum("/calibration/bins", "/labelled")?,
+        sum("/strata", "/labelled")?
+    );
 
     // Two records, and the customer that they are in.
     let line = sample.lines().last().context("a line")?;
@@ -244,6 +265,8 @@ fn clusters_of_dedupe_are_judged_by_row() -> Result<()> {
         let of_evaluate = number(&found, &format!("/total/pairwise/{kind}"))?;
         assert!((of_dedupe - of_evaluate).abs() < 1e-9, "{kind}");
     }
+    // Links that stand were chosen by more than their probability.
+    assert!(found.get("calibration").is_none(), "{found:#}");
     fs::write(folder.join("half.csv"), "row,person\n0,a\n1,a\n5000,b\n")?;
     let half = json(
         folder,

@@ -59,4 +59,4 @@ pub use registry::{Customer, Registry, RegistryReader, Row as RegistryRow};
 pub use review::{Question, review};
 pub use score::Matcher;
 pub use serve::{Answer, Candidate, Index};
-pub use train::{train, train_within};
+pub use train::{Refined, train, train_within};

@@ -1,5 +1,6 @@
 //! Matching: the candidate pairs of a shard, scored, and those kept that are worth a look.
 
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use hashbrown::HashSet;
@@ -76,11 +77,21 @@ impl Matcher {
     /// leaves or reads otherwise, the edges of the others go with it.
     #[must_use]
     pub fn shards_without_copies(&self, policy: &Policy, shards: u32) -> Edges {
+        self.without_copies(policy, 0..shards, shards)
+    }
+
+    /// The first of so many shards in the same manner: a sample of the pairs.
+    #[must_use]
+    pub fn sample_without_copies(&self, policy: &Policy, shards: u32) -> Edges {
+        self.without_copies(policy, 0..1, shards)
+    }
+
+    fn without_copies(&self, policy: &Policy, looked_at: Range<u32>, shards: u32) -> Edges {
         let sketches = self.sketches();
         let blocking = Blocking::over(&self.features, sketches.as_deref(), &self.hubs);
         let copies = Copies::of(self, &blocking, policy);
         let mut out = Edges::default();
-        for shard in 0..shards {
+        for shard in looked_at {
             out.absorb(self.pairs_of_shard(&Looking {
                 blocking: &blocking,
                 policy,

@@ -10,6 +10,7 @@ use crate::blocking::{Hubs, RULES};
 use crate::compare::{COMPARISON, COMPARISONS, LEVELS};
 use crate::error::IdentityError;
 use crate::lexicon::Lexicon;
+use crate::train::Refined;
 
 /// Format of the model that this version reads and writes.
 pub const MODEL_FORMAT: u32 = 3;
@@ -35,6 +36,9 @@ pub struct Model {
     pub rules: Vec<RuleStats>,
     /// What a person should know before trusting it.
     pub diagnostics: Vec<Diagnostic>,
+    /// What labels changed; nothing where they did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
 }
 
 /// Parameters of one comparison.
@@ -172,6 +176,10 @@ impl Model {
             }
             p.frequencies.values_mut().for_each(round);
             round(&mut p.default_frequency);
+        }
+        if let Some(refined) = &mut self.refined {
+            round(&mut refined.before);
+            round(&mut refined.after);
         }
         self.rules.iter_mut().for_each(|r| round(&mut r.matches));
         self

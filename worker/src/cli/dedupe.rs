@@ -22,7 +22,7 @@ use crate::{
 /// neither file is assumed to be free of duplicates.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  musubi dedupe customers.csv --out people\n  musubi dedupe crm.csv shop.parquet --out people\n  musubi dedupe a.csv b.csv --link --out matches\n  musubi dedupe people.csv --out scored --truth cluster\n  musubi dedupe export.csv --out people --field 'Contact 1=phone' --ignore Notes"
+    after_help = "Examples:\n  musubi dedupe customers.csv --out people\n  musubi dedupe crm.csv shop.parquet --out people\n  musubi dedupe a.csv b.csv --link --out matches\n  musubi dedupe people.csv --out scored --truth cluster\n  musubi dedupe people.csv --out better --labels pairs.csv\n  musubi dedupe export.csv --out people --field 'Contact 1=phone' --ignore Notes"
 )]
 pub(super) struct Args {
     /// Files of records.
@@ -43,6 +43,10 @@ pub(super) struct Args {
     /// The column that says who is who: to score with, never to match by.
     #[arg(long, value_name = "COLUMN")]
     truth: Option<String>,
+    /// CSV of pairs that somebody labelled: they hold, and the model learns from them. Columns left and right (rows from 0), or
+    /// COLUMN_l and COLUMN_r (values of a column), and same (yes or no); as musubi evaluate --sample writes it.
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    labels: Option<PathBuf>,
     /// The column that says who lives together: counts links that join two of one household.
     #[arg(long, value_name = "COLUMN", requires = "truth")]
     household: Option<String>,
@@ -134,6 +138,7 @@ fn settings(args: &Args) -> Result<Settings> {
         fields,
         link: args.link,
         truth: args.truth.clone(),
+        labels: args.labels.clone(),
         household: args.household.clone(),
         memory: args.memory,
         threads: args.threads.map(usize::from),

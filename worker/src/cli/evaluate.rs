@@ -5,31 +5,35 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Args as ClapArgs;
 use comfy_table::Cell;
+use musubi_identity::evaluate::Calibration;
 
 use super::{
     output::{self, Output, number, table},
-    target::Target,
+    target::{Files, Target},
 };
 use crate::{
     evaluate::{self, Audited, Evaluation, Figures, Partition},
-    report::count,
+    report::{count, reliability},
     stage::resolved::Resolved,
 };
 
 /// Measure how right customers are: against the truth, or by a sample that people label.
 ///
-/// Judges the published version of a lake, or the clusters.parquet of musubi dedupe. The truth is a CSV file with a
-/// record each line, by record_id, by source, stream and key, or by row (for clusters.parquet), and a column with the person.
-/// Records that it does not name are left out. Without truth, --sample writes pairs to label, and --labels reads them.
+/// Judges the published version of a lake, or what musubi dedupe wrote: its folder, or a clusters.parquet alone, with which
+/// only pairs that were joined are known. The truth is a CSV file with a record each line, by record_id, by source, stream and
+/// key, or by row (of musubi dedupe), and a column with the person. Records that it does not name are left out. Without truth,
+/// --sample writes pairs to label, and --labels reads them; musubi dedupe --labels learns from them.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  musubi evaluate --truth people.csv                  the published version\n  musubi evaluate --truth people.csv --clusters out/clusters.parquet\n  musubi evaluate --sample pairs.csv                  pairs to label, by record ids\n  musubi evaluate --labels pairs.csv                  what the labels tell"
+    after_help = "Examples:\n  musubi evaluate --truth people.csv                  the published version\n  musubi evaluate --truth people.csv --clusters out/clusters.parquet\n  musubi evaluate --sample pairs.csv                  pairs to label, by record ids\n  musubi evaluate --labels pairs.csv                  what the labels tell\n  musubi evaluate --dedupe out --sample pairs.csv     the same of musubi dedupe"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     target: Target,
-    /// What musubi dedupe wrote, in place of a lake.
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    files: Files,
+    /// The clusters.parquet of musubi dedupe, in place of a lake.
+    #[arg(long, value_name = "FILE", conflicts_with = "dedupe")]
     clusters: Option<PathBuf>,
     /// CSV that says who each record is.
     #[arg(long, value_name = "FILE", required_unless_present_any = ["sample", "labels"])]
@@ -56,16 +60,18 @@ pub(super) struct Args {
 /// # Errors
 /// When what is judged or what it is judged by cannot be read.
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
+    let again = args.files.open().await?;
     let busy = output::working("reading who is who");
-    let partition = match &args.clusters {
-        Some(path) => Partition::clusters(path)?,
-        None => Partition::published(&Resolved::published(&args.target.open()?).await?),
+    let partition = match (&again, &args.clusters) {
+        (Some(again), _) => Partition::again(again),
+        (None, Some(path)) => Partition::clusters(path)?,
+        (None, None) => Partition::published(&Resolved::published(&args.target.open()?).await?),
     };
     busy.finish_and_clear();
     if let Some(path) = &args.sample {
         let written = evaluate::sample(&partition, path, args.each, 1)?;
         eprintln!(
-            "wrote {} pairs to {1}; write yes or no into column same, then: musubi evaluate --labels {1}",
+            "wrote {} pairs to {1}; write yes or no into column same, then the same with --labels {1} for --sample",
             count(written),
             path.display()
         );
@@ -158,7 +164,37 @@ fn text(found: &Evaluation) -> String {
         }
         parts.push(rows.to_string());
     }
+    parts.push(match &found.calibration {
+        Some(calibration) => calibrated(calibration),
+        None => "Whether probabilities mean what they say is not known from links that stand: musubi dedupe --truth COLUMN shows it."
+            .to_owned(),
+    });
     parts.join("\n\n")
+}
+
+/// The reliability table.
+fn calibrated(found: &Calibration) -> String {
+    let mut rows = table(
+        &[
+            "match probability",
+            "pairs",
+            "said",
+            "true",
+            "95 % interval",
+        ],
+        1,
+    );
+    for bin in &found.bins {
+        let seen = bin.observed;
+        rows.add_row([
+            reliability::range(bin).into(),
+            number(bin.pairs),
+            figure(bin.predicted),
+            figure(seen.value),
+            Cell::new(format!("{:.4} to {:.4}", seen.low, seen.high)),
+        ]);
+    }
+    format!("{rows}\n{}", reliability::sentence(found))
 }
 
 fn audited(found: &Audited) -> String {
@@ -193,6 +229,9 @@ fn audited(found: &Audited) -> String {
         Some(recall) => format!("recall among scored pairs  {}", of(recall)),
         None => "Recall is not known: the sample has no pairs that were not joined.".to_owned(),
     });
+    if let Some(calibration) = &found.calibration {
+        parts.push(format!("\n{}", calibrated(calibration)));
+    }
     if found.open > 0 {
         parts.push(format!("{} pairs are not labelled yet", count(found.open)));
     }

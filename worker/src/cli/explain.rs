@@ -6,28 +6,32 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use comfy_table::{Cell, CellAlignment};
 use musubi_identity::{ClusterExplanation, CustomerId, Explanation, explain, explain_customer};
 
 use super::{
     output::{self, Output, number, table},
-    target::Target,
+    target::{Files, Target},
 };
 use crate::{
     dedupe::Again,
-    report::{self, explain::short},
+    report::{
+        self,
+        explain::short,
+        graph::{self, Part},
+    },
     stage::resolved::Resolved,
 };
 
 /// Explain a decision: why two records match or not, or what holds a customer together.
 ///
 /// Of two records it shows the rule that made the pair and each comparison with its level, m, u, weight and what the
-/// frequency of the value adds; of a customer its links, the weakest of those that hold it together, and the two
-/// customers it would be without. No value of a record is printed.
+/// frequency of the value adds; of a customer its graph: records, links, the weakest of those that hold it together, and
+/// the two customers it would be without. No value of a record is printed.
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  musubi explain 0f3a… 77c1…             two records, by record id\n  musubi explain customer c0f3…          a customer\n  musubi explain 0f3a… 77c1… --html why.html\n  musubi explain --dedupe out 17 93      two rows that musubi dedupe compared\n  musubi explain --dedupe out customer c0f3…"
+    after_help = "Examples:\n  musubi explain 0f3a… 77c1…             two records, by record id\n  musubi explain customer c0f3…          a customer\n  musubi explain customer c0f3… -o dot | dot -Tsvg > graph.svg\n  musubi explain 0f3a… 77c1… --html why.html\n  musubi explain --dedupe out 17 93      two rows that musubi dedupe compared\n  musubi explain --dedupe out customer c0f3…"
 )]
 pub(super) struct Args {
     /// Two record ids, or `customer` and a customer id. With --dedupe two rows, or `customer` and a cluster id.
@@ -35,15 +39,42 @@ pub(super) struct Args {
     what: Vec<String>,
     #[command(flatten)]
     target: Target,
-    /// The folder that musubi dedupe wrote, in place of a lake; its inputs are read again.
-    #[arg(long, value_name = "DIR")]
-    dedupe: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// Draw it on a page.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// How the answer is printed.
     #[arg(short, long, value_enum, default_value_t)]
-    output: Output,
+    output: Form,
+}
+
+/// How the answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    #[default]
+    Table,
+    /// JSON for machines.
+    Json,
+    /// YAML for machines.
+    Yaml,
+    /// A customer's graph for Graphviz.
+    Dot,
+    /// A customer's graph for Mermaid.
+    Mermaid,
+}
+
+impl Form {
+    /// As answers of all kinds are printed; nothing for those of graphs.
+    const fn output(self) -> Option<Output> {
+        match self {
+            Self::Table => Some(Output::Table),
+            Self::Json => Some(Output::Json),
+            Self::Yaml => Some(Output::Yaml),
+            Self::Dot | Self::Mermaid => None,
+        }
+    }
 }
 
 /// Runs the command.
@@ -65,8 +96,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     } else {
         None
     };
-    if let Some(folder) = args.dedupe.clone() {
-        return in_files(&args, folder, customer).await;
+    if customer.is_none() && args.output.output().is_none() {
+        bail!(
+            "-o dot and -o mermaid draw a customer: musubi explain customer ID; --html draws a pair"
+        );
+    }
+    if let Some(again) = args.files.open().await? {
+        return in_files(&args, &again, customer);
     }
     let context = args.target.open()?;
     let busy = output::working("reading who is who");
@@ -75,9 +111,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
     if let Some(id) = customer {
         let found = explain_customer(&resolved.matcher, &resolved.registry, &resolved.policy, id)
             .with_context(|| format!("version {}", resolved.version))?;
-        page(args.html.as_deref(), || report::explain::customer(&found))?;
-        args.output.print(&found, customer_text)?;
-        return Ok(ExitCode::SUCCESS);
+        return answer_customer(&args, &found);
     }
     let found = explain(&resolved.matcher, &resolved.model, first, second).with_context(|| {
         format!(
@@ -85,34 +119,39 @@ pub(super) async fn run(args: Args) -> Result<ExitCode> {
             resolved.version
         )
     })?;
-    page(args.html.as_deref(), || report::explain::pair(&found))?;
-    let threshold = resolved.policy.match_probability;
-    args.output
-        .print(&found, |found| pair_text(found, threshold))?;
-    Ok(ExitCode::SUCCESS)
+    answer_pair(&args, &found, resolved.policy.match_probability)
 }
 
 /// The same for what `musubi dedupe` found.
-async fn in_files(args: &Args, folder: PathBuf, customer: Option<CustomerId>) -> Result<ExitCode> {
-    let busy = output::working("reading the records again");
-    let again = tokio::task::spawn_blocking(move || Again::open(&folder)).await?;
-    busy.finish_and_clear();
-    let again = again?;
-    let html = args.html.as_deref();
+fn in_files(args: &Args, again: &Again, customer: Option<CustomerId>) -> Result<ExitCode> {
     if let Some(id) = customer {
         let mut found = explain_customer(&again.matcher, &again.registry, &again.policy, id)?;
         by_row(&mut found);
-        page(html, || report::explain::customer(&found))?;
-        args.output.print(&found, customer_text)?;
-        return Ok(ExitCode::SUCCESS);
+        return answer_customer(args, &found);
     }
     let (left, right) = (again.record(&args.what[0])?, again.record(&args.what[1])?);
     let mut found = explain(&again.matcher, &again.model, &left, &right)?;
     (found.left, found.right) = (Again::row(&left), Again::row(&right));
-    page(html, || report::explain::pair(&found))?;
-    let threshold = again.policy.match_probability;
-    args.output
-        .print(&found, |found| pair_text(found, threshold))?;
+    answer_pair(args, &found, again.policy.match_probability)
+}
+
+fn answer_pair(args: &Args, found: &Explanation, threshold: f64) -> Result<ExitCode> {
+    page(args.html.as_deref(), || report::explain::pair(found))?;
+    let output = args.output.output().unwrap_or_default();
+    output.print(found, |found| pair_text(found, threshold))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answer_customer(args: &Args, found: &ClusterExplanation) -> Result<ExitCode> {
+    page(args.html.as_deref(), || report::explain::customer(found))?;
+    match args.output {
+        Form::Dot => output::say(graph::dot(found).trim_end())?,
+        Form::Mermaid => output::say(graph::mermaid(found).trim_end())?,
+        other => {
+            let output = other.output().unwrap_or_default();
+            output.print(found, customer_text)?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -230,12 +269,16 @@ fn customer_text(found: &ClusterExplanation) -> String {
     }
     parts.push(rows.to_string());
     if !found.links.is_empty() {
-        let mut rows = table(&["left", "right", "rule", "weight", "probability"], 3);
+        let mut rows = table(
+            &["left", "right", "rule", "part", "weight", "probability"],
+            4,
+        );
         for link in found.links.iter().take(SHOWN) {
             rows.add_row([
                 short(&link.left).into(),
                 short(&link.right).into(),
                 link.rule.into(),
+                Part::of(found, link).word(link).into(),
                 right(format!("{:+.2}", link.weight)),
                 right(format!("{:.6}", link.probability)),
             ]);

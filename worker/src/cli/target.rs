@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use musubi_api::{run::Run, secrets::Secrets};
 
-use crate::stage::Context;
+use super::output;
+use crate::{dedupe::Again, stage::Context};
 
 /// The resources of the pipeline that a command is about.
 #[derive(Debug, clap::Args)]
@@ -47,5 +48,33 @@ impl Target {
             self.files.push(".".into());
         }
         csv
+    }
+}
+
+/// What musubi dedupe wrote, in place of a lake.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
+    /// The folder that musubi dedupe wrote, in place of a lake; its inputs are read again.
+    #[arg(long, value_name = "DIR")]
+    dedupe: Option<PathBuf>,
+    /// Where an input of --dedupe is now, if it was moved; for each of them, in their order.
+    #[arg(long, value_name = "FILE", requires = "dedupe")]
+    input: Vec<PathBuf>,
+}
+
+impl Files {
+    /// What is in the folder; nothing where none is named.
+    ///
+    /// # Errors
+    /// When it is no such folder, or an input is gone or other than it was.
+    pub(super) async fn open(&self) -> Result<Option<Again>> {
+        let Some(folder) = self.dedupe.clone() else {
+            return Ok(None);
+        };
+        let moved = self.input.clone();
+        let busy = output::working("reading the records again");
+        let again = tokio::task::spawn_blocking(move || Again::open(&folder, &moved)).await?;
+        busy.finish_and_clear();
+        again.map(Some)
     }
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     Settings, Watch,
     clock::{self, Clock},
+    labels::Labels,
     policy, read_model,
     records::{self, Answers},
     tables,
@@ -40,11 +41,19 @@ struct Told {
     country: String,
     threshold: f64,
     inputs: Vec<ToldInput>,
+    #[serde(default)]
+    labels: Option<ToldLabels>,
+}
+
+#[derive(Deserialize)]
+struct ToldLabels {
+    path: PathBuf,
 }
 
 #[derive(Deserialize)]
 struct ToldInput {
-    file: PathBuf,
+    path: PathBuf,
+    bytes: u64,
     columns: Vec<ToldColumn>,
 }
 
@@ -63,12 +72,58 @@ impl Watch for Silent {
     fn rows(&self, _: u64) {}
 }
 
+impl Told {
+    /// Where the inputs are.
+    fn files(&self, shown: &str, moved: &[PathBuf]) -> Result<Vec<PathBuf>> {
+        ensure!(
+            moved.is_empty() || moved.len() == self.inputs.len(),
+            "{shown} was made from {} {}: say with --input where each is, in the order of stats.json",
+            self.inputs.len(),
+            if self.inputs.len() == 1 {
+                "file"
+            } else {
+                "files"
+            }
+        );
+        let mut files = Vec::new();
+        for (at, input) in self.inputs.iter().enumerate() {
+            let path = moved.get(at).unwrap_or(&input.path);
+            let meta = std::fs::metadata(path)
+                .ok()
+                .filter(std::fs::Metadata::is_file);
+            let Some(meta) = meta else {
+                bail!(
+                    "{shown} was made from {}, which is not there, and the records are needed to explain them. Put it back, \
+                     or say where {} now: --input FILE{}",
+                    path.display(),
+                    if self.inputs.len() == 1 {
+                        "it is"
+                    } else {
+                        "the inputs are"
+                    },
+                    " --input FILE".repeat(self.inputs.len() - 1)
+                );
+            };
+            ensure!(
+                meta.len() == input.bytes,
+                "{} is another file than {shown} was made from (it has {} bytes, and had {}): run `musubi dedupe` again",
+                path.display(),
+                meta.len(),
+                input.bytes
+            );
+            files.push(path.clone());
+        }
+        Ok(files)
+    }
+}
+
 impl Again {
-    /// Opens the folder that `musubi dedupe` wrote.
+    /// Opens the folder that `musubi dedupe` wrote. Inputs are where they were then, unless `moved` says where each is
+    /// now, in their order.
     ///
     /// # Errors
     /// When it is no such folder, or an input is gone or other than it was.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub fn open(folder: &Path, moved: &[PathBuf]) -> Result<Self> {
         let shown = folder.display();
         let path = folder.join("stats.json");
         let text = std::fs::read_to_string(&path).with_context(|| {
@@ -77,16 +132,9 @@ impl Again {
         let told: Told = serde_json::from_str(&text)
             .with_context(|| format!("{}: run `musubi dedupe` again", path.display()))?;
         let model = read_model(&folder.join("model.json"))?;
-        for input in &told.inputs {
-            ensure!(
-                input.file.is_file(),
-                "{shown} was made from {}, which is not there: an explanation needs the records. Put the file back, or \
-                 ask from the folder in which `musubi dedupe` ran",
-                input.file.display()
-            );
-        }
+        let files = told.files(&shown.to_string(), moved)?;
         let settings = Settings {
-            files: told.inputs.iter().map(|i| i.file.clone()).collect(),
+            files,
             link: told.mode == "link",
             threshold: Some(told.threshold),
             country: Some(told.country),
@@ -118,9 +166,15 @@ impl Again {
             records.features.len(),
             registry.records.len()
         );
+        let mut policy = policy(&settings);
+        if let Some(told) = &told.labels {
+            let labels = Labels::read(&told.path, &tables)
+                .with_context(|| format!("{shown} was made with labels"))?;
+            policy.pins = labels.pins(&tables, &records.source, settings.link)?;
+        }
         Ok(Self {
             matcher: Matcher::new(records.features, &model),
-            policy: policy(&settings),
+            policy,
             model,
             registry,
             country,

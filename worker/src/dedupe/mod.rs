@@ -5,6 +5,7 @@ mod again;
 mod clock;
 mod dates;
 mod guess;
+mod labels;
 mod page;
 mod records;
 mod role;
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use musubi_identity::{
-    COMPARISON, Diagnostic, Edge, Edges, IDENTIFIER_RULE, Linked, Matcher, Model, Policy, Registry,
-    Room, link, train_within,
+    COMPARISON, Diagnostic, Edge, Edges, IDENTIFIER_RULE, Linked, Matcher, Model, PIN_RULE, Policy,
+    Registry, Room, link, train_within,
 };
 
 pub use self::{
@@ -32,6 +33,7 @@ pub use self::{
 use self::{
     clock::Clock,
     guess::Guess,
+    labels::Labels,
     records::{Answers, Records},
     table::Table,
 };
@@ -49,6 +51,8 @@ pub struct Settings {
     pub link: bool,
     /// Column with the true person, to score with.
     pub truth: Option<String>,
+    /// File of pairs of which somebody said whether they are one person.
+    pub labels: Option<PathBuf>,
     /// Column with the true household, to score with.
     pub household: Option<String>,
     /// Memory to stay within, in bytes.
@@ -78,8 +82,12 @@ pub trait Watch: Sync {
 /// A file, and what its columns were found to be.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Input {
-    /// Path.
+    /// Path, as it was given.
     pub file: String,
+    /// The same from the root, to find it again from anywhere.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
     /// Name among the sources.
     pub source: String,
     /// How it is read.
@@ -123,7 +131,9 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     ensure_evidence(&tables)?;
     std::fs::create_dir_all(&settings.out)
         .with_context(|| format!("cannot make the folder {}", settings.out.display()))?;
-    let policy = policy(settings);
+    let mut policy = policy(settings);
+    let labels = settings.labels.as_deref();
+    let labels = labels.map(|path| Labels::read(path, &tables)).transpose()?;
     let memory = settings.memory.unwrap_or_else(clock::available);
     let answers = Answers {
         truth: settings.truth.as_deref(),
@@ -131,6 +141,9 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     };
     watch.phase("reading and normalising");
     let mut records = records::read(&tables, &country, &answers, memory, &mut clock, watch)?;
+    if let Some(labels) = &labels {
+        policy.pins = labels.pins(&tables, &records.source, settings.link)?;
+    }
     let known = match &settings.model {
         Some(path) => Some(read_model(path)?),
         None => None,
@@ -177,6 +190,7 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     watch.phase("judging");
     let wall = began.elapsed().as_secs_f64();
     let mut stats = stats::judge(settings, inputs, &records, &found, &links, &mut clock);
+    stats.labels = labels.map(|labels| stats::Labelled::of(settings, &found, labels.open));
     stats.wall_seconds = wall;
     stats.country = country;
     stats.memory_limit_bytes = memory;
@@ -218,17 +232,17 @@ impl Found {
         self.model.diagnostics.iter().filter(given)
     }
 
-    /// The links that stand: scored pairs within one customer, and those that an identifier proves.
+    /// The links that stand: scored pairs within one customer, and those that an identifier proves or a label says.
     fn links(&self) -> Vec<Edge> {
         let customer = self.customer();
         let same = |e: &&Edge| customer[e.left as usize] == customer[e.right as usize];
-        let proved = |e: &&Edge| e.rule == IDENTIFIER_RULE;
+        let proved = |e: &&Edge| matches!(e.rule, IDENTIFIER_RULE | PIN_RULE);
         let proofs = || self.linked.links.iter().filter(proved);
         let scored = self.edges.iter().filter(same).count();
         let mut links: Vec<Edge> = Vec::with_capacity(proofs().count() + scored);
         links.extend(proofs());
         links.extend(self.edges.iter().filter(same));
-        // A pair that an identifier proves stands as that.
+        // A pair that is proved stands as that.
         links.sort_unstable_by(|a, b| {
             (a.left, a.right)
                 .cmp(&(b.left, b.right))
@@ -380,6 +394,8 @@ fn inputs(tables: &[Table]) -> Vec<Input> {
         .iter()
         .map(|table| Input {
             file: table.path.display().to_string(),
+            path: std::fs::canonicalize(&table.path).unwrap_or_else(|_| table.path.clone()),
+            bytes: std::fs::metadata(&table.path).map_or(0, |m| m.len()),
             source: table.source.clone(),
             format: table.format.clone(),
             columns: table

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use musubi_identity::{Edge, Model, RuleStats};
+use musubi_identity::{Edge, Model, RuleStats, evaluate::Calibration};
 
-use super::{Found, Stats, stats::Accuracy};
+use super::{Found, Stats, stats::Accuracy, summary::shell};
 use crate::report::{
     chart::{Bar, bars, histogram, text},
     count,
     html::{begin, end, heading, section, strip},
+    reliability,
 };
 
 pub(super) fn html(stats: &Stats, found: &Found, links: &[Edge]) -> String {
@@ -34,7 +35,16 @@ pub(super) fn html(stats: &Stats, found: &Found, links: &[Edge]) -> String {
             "Of scored pairs, before they were put together; the dot is what was put together.",
             &curve(accuracy),
         );
-        out.push_str("</div>");
+        out.push_str("</div><div class=pair>");
+        if let Some(calibration) = &accuracy.calibration {
+            section(
+                &mut out,
+                "Whether probabilities mean what they say",
+                "Of all scored pairs, the share that is one person by the probability that they were given, with 95 % intervals. \
+                 On the dashed line, what is said is true. Axes by odds.",
+                &calibrated(calibration),
+            );
+        }
         if !accuracy.thresholds.is_empty() {
             section(
                 &mut out,
@@ -43,6 +53,15 @@ pub(super) fn html(stats: &Stats, found: &Found, links: &[Edge]) -> String {
                 &thresholds(accuracy, stats.threshold),
             );
         }
+        out.push_str("</div>");
+    } else {
+        heading(&mut out, "How right it is");
+        section(
+            &mut out,
+            "Nobody has said who is who",
+            "So neither accuracy can be shown nor whether probabilities mean what they say.",
+            &unknown(stats),
+        );
     }
     heading(&mut out, "What was found");
     out.push_str("<div class=pair>");
@@ -253,6 +272,23 @@ fn curve(accuracy: &Accuracy) -> String {
         height - 2.0
     );
     out
+}
+
+fn calibrated(calibration: &Calibration) -> String {
+    format!(
+        "{}<p class=note>In words: {}.</p>",
+        reliability::chart(calibration),
+        text(&reliability::sentence(calibration))
+    )
+}
+
+/// How to find out, where there is no truth.
+fn unknown(stats: &Stats) -> String {
+    format!(
+        "<p class=sentence>With a column of true persons: <code>--truth COLUMN</code>. Else label a sample of pairs:</p>\
+         <pre>musubi evaluate --dedupe {0} --sample pairs.csv\nmusubi evaluate --dedupe {0} --labels pairs.csv</pre>",
+        text(&shell(&stats.out))
+    )
 }
 
 fn thresholds(accuracy: &Accuracy, own: f64) -> String {

@@ -1,10 +1,10 @@
 //! What it came to, in figures.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use musubi_identity::{
-    Diagnostic, Edge, Guard,
-    evaluate::{self, Interval, Intervals, Judge, Judged, Point, Quality},
+    Decision, Diagnostic, Edge, Guard, Policy, Refined,
+    evaluate::{self, Calibration, Forecast, Intervals, Judge, Judged, Point, Quality},
     link,
 };
 use rayon::prelude::*;
@@ -75,11 +75,47 @@ pub struct Stats {
     pub model: String,
     /// What is to be known of the model.
     pub diagnostics: Vec<Diagnostic>,
+    /// Pairs that somebody labelled; nothing without.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labelled>,
     /// Share of the pairs of one person that any blocking rule makes.
     pub blocking_recall: Recall,
     /// How right it is; nothing without truth.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Accuracy>,
+}
+
+/// Pairs that somebody labelled, and what came of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Labelled {
+    /// Their file, from the root.
+    pub path: PathBuf,
+    /// Pairs that are one person.
+    pub same: u64,
+    /// Pairs that are two.
+    pub different: u64,
+    /// Lines without a label.
+    pub open: u64,
+    /// What they changed of the model; nothing where they foretell no others, or are too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
+}
+
+impl Labelled {
+    pub(super) fn of(settings: &Settings, found: &Found, open: u64) -> Self {
+        let decided = |decision| {
+            let pins = found.policy.pins.iter();
+            pins.filter(|p| p.decision == decision).count() as u64
+        };
+        let given = settings.labels.clone().unwrap_or_default();
+        Self {
+            path: std::fs::canonicalize(&given).unwrap_or(given),
+            same: decided(Decision::Always),
+            different: decided(Decision::Never),
+            open,
+            refined: found.model.refined,
+        }
+    }
 }
 
 /// How many values of a field could be understood.
@@ -118,6 +154,9 @@ pub struct Accuracy {
     /// Of the pairs that are together, the share that is two members of one household.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within_household: Option<f64>,
+    /// Whether probabilities mean what they say; nothing where no pair was scored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Scored pairs by threshold, before they were put together.
     pub curve: Vec<Point>,
     /// What other thresholds would come to, after being put together; nothing for large sets.
@@ -135,6 +174,8 @@ pub struct Threshold {
 
 /// Links from which the estimate of blocking recall is made.
 const SAMPLE: usize = 200_000;
+/// Pairs, of those that were not kept, whose probabilities are looked at; about as many where there are more.
+const NOT_KEPT: u64 = 1_000_000;
 /// Seconds of linking up to which other thresholds are tried.
 const QUICK: f64 = 1.0;
 const RESAMPLES: u64 = 200;
@@ -212,6 +253,7 @@ pub(super) fn judge(
         guards: found.linked.guards.clone(),
         model: found.model.version(),
         diagnostics: found.doubts(records).cloned().collect(),
+        labels: None,
         blocking_recall,
         accuracy,
     }
@@ -276,12 +318,16 @@ impl Sides {
         }
     }
 
-    fn pairwise(&self, across: bool) -> Quality {
+    fn judge(&self, across: bool) -> Judge<'_> {
         if across {
-            evaluate::pairwise_across(&self.said, &self.truth, &self.source)
+            Judge::across(&self.said, &self.truth, &self.source)
         } else {
-            evaluate::pairwise(&self.said, &self.truth)
+            Judge::new(&self.said, &self.truth)
         }
+    }
+
+    fn pairwise(&self, across: bool) -> Quality {
+        self.judge(across).total().pairwise()
     }
 }
 
@@ -293,13 +339,8 @@ fn accuracy(
     across: bool,
 ) -> Accuracy {
     let sides = Sides::new(records, truth, found.customer());
-    let judge = Judge::new(&sides.said, &sides.truth);
+    let judge = sides.judge(across);
     let total = judge.total();
-    let mut intervals = evaluate::intervals(&judge, RESAMPLES, 1);
-    if across {
-        // Pairs within a file are in the resamples and not in the figure.
-        intervals.pairwise = Interval::default();
-    }
     let all = sides.pairs_of_one_person(across);
     let pairs: Vec<Judged> = found
         .edges
@@ -320,16 +361,43 @@ fn accuracy(
     Accuracy {
         records: sides.said.len() as u64,
         people: total.people.round() as u64,
-        pairwise: sides.pairwise(across),
+        pairwise: total.pairwise(),
         b_cubed: total.b_cubed(),
         exact_clusters: total.exact_clusters(),
-        intervals,
+        intervals: evaluate::intervals(&judge, RESAMPLES, 1),
         within_household: records.household.as_ref().map(|homes| {
             within_household(&sides, &judged(truth).map(|r| homes[r]).collect::<Vec<_>>())
         }),
+        calibration: calibration(truth, found),
         curve: evaluate::curve(pairs, all, POINTS),
         thresholds,
     }
+}
+
+/// What probabilities come to: of all pairs that were kept, and of a sample of the others.
+#[expect(clippy::cast_precision_loss, reason = "counts of pairs")]
+fn calibration(truth: &[u32], found: &Found) -> Option<Calibration> {
+    let forecast = |edge: &Edge, pairs| {
+        let (a, b) = (truth[edge.left as usize], truth[edge.right as usize]);
+        (a != UNKNOWN && b != UNKNOWN).then_some(Forecast {
+            probability: edge.probability,
+            same: a == b,
+            pairs,
+        })
+    };
+    let shards = found.pairs.div_ceil(NOT_KEPT).clamp(1, 4096);
+    let policy = Policy {
+        review_probability: 0.0,
+        ..found.policy.clone()
+    };
+    let others = found.matcher.sample_without_copies(&policy, shards as u32);
+    let was_kept = |e: &Edge| f64::from(e.probability) >= found.policy.review_probability;
+    let others: Vec<&Edge> = others.edges.iter().filter(|e| !was_kept(e)).collect();
+    let all = found.pairs.saturating_sub(found.edges.len() as u64);
+    let each = all as f64 / others.len().max(1) as f64;
+    let kept = found.edges.iter().filter_map(|e| forecast(e, 1.0));
+    let others = others.into_iter().filter_map(|e| forecast(e, each));
+    evaluate::calibration(kept.chain(others))
 }
 
 impl Sides {

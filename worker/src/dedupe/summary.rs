@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use musubi_identity::Doubt;
 
-use super::{Input, Stats, clock::bytes, page::word};
-use crate::report::{Paint, count};
+use super::{Input, Stats, clock::bytes, page::word, stats::Labelled};
+use crate::report::{Paint, count, reliability};
 
 /// What each column is used as, before work begins.
 #[must_use]
@@ -174,10 +174,35 @@ fn head(out: &mut String, stats: &Stats, paint: Paint) {
             },
         ),
     ];
-    for (name, said) in lines {
-        let _ = writeln!(out, "  {}  {said}", paint.dim(&format!("{name:<9}")));
+    let labels = stats.labels.iter().map(|l| ("labels", labels(l)));
+    for (name, said) in lines.into_iter().chain(labels) {
+        let mut name = name;
+        for part in wrapped(&said, 66) {
+            let _ = writeln!(out, "  {}  {part}", paint.dim(&format!("{name:<9}")));
+            name = "";
+        }
     }
     out.push('\n');
+}
+
+/// What came of labels.
+fn labels(labels: &Labelled) -> String {
+    let open = match labels.open {
+        0 => String::new(),
+        n => format!("; {} without a label", counted(n, "line", "lines")),
+    };
+    let learnt = match &labels.refined {
+        Some(refined) => format!(
+            "the model learnt from them: labels held back surprise it by {:.2} bits, {:.2} before",
+            refined.after, refined.before
+        ),
+        None => "they teach the model nothing that foretells others".to_owned(),
+    };
+    format!(
+        "{} of one person and {} of two hold; {learnt}{open}",
+        counted(labels.same, "pair", "pairs"),
+        count(labels.different)
+    )
 }
 
 fn accuracy(out: &mut String, stats: &Stats, paint: Paint) {
@@ -222,6 +247,11 @@ fn accuracy(out: &mut String, stats: &Stats, paint: Paint) {
             "  {:.2} % of the pairs that are together are two members of one household",
             share * 100.0
         );
+    }
+    if let Some(calibration) = &a.calibration {
+        for line in wrapped(&reliability::sentence(calibration), 76) {
+            let _ = writeln!(out, "  {line}");
+        }
     }
     out.push('\n');
 }
@@ -381,6 +411,15 @@ fn next(stats: &Stats) -> Vec<(String, String)> {
             format!("--field {}=ROLE", shell(&column.column)),
         ));
     }
+    if stats.accuracy.is_none() {
+        steps.push((
+            "label a sample of pairs: how right this is, and its probabilities".to_owned(),
+            format!(
+                "musubi evaluate --dedupe {} --sample pairs.csv",
+                shell(&stats.out)
+            ),
+        ));
+    }
     steps.push((
         "look at the page; use the model again on the next file".to_owned(),
         format!("--model {}/model.json", shell(&stats.out)),
@@ -390,7 +429,7 @@ fn next(stats: &Stats) -> Vec<(String, String)> {
 }
 
 /// A word as a shell takes it.
-fn shell(word: &str) -> String {
+pub(super) fn shell(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     if word.chars().all(plain) {
         return word.to_owned();

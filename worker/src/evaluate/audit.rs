@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use musubi_identity::evaluate::{self, Audit, Labelled};
+use musubi_identity::evaluate::{self, Audit, Calibration, Forecast, Labelled};
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -22,6 +22,9 @@ pub struct Audited {
     pub strata: Vec<Labelled>,
     /// Lines that nobody has labelled.
     pub open: u64,
+    /// Whether probabilities mean what they say, as the labelled pairs of each stratum stand for all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// Estimates.
     #[serde(flatten)]
     pub estimates: Audit,
@@ -89,6 +92,8 @@ pub fn estimate(path: &Path, threshold: f64) -> Result<Audited> {
         })
     };
     let (stratum, pairs, same) = (at("stratum")?, at("pairs")?, at("same")?);
+    let probability = at("probability")?;
+    let mut forecasts: Vec<(u64, Forecast)> = Vec::new();
     let mut strata: BTreeMap<u64, Labelled> = BTreeMap::new();
     let mut open = 0;
     for record in reader.records() {
@@ -124,6 +129,19 @@ pub fn estimate(path: &Path, threshold: f64) -> Result<Audited> {
         };
         of.labelled += 1;
         of.same += u64::from(yes);
+        #[expect(clippy::cast_possible_truncation, reason = "a probability")]
+        let probability = number(probability, "probability")? as f32;
+        let forecast = Forecast {
+            probability,
+            same: yes,
+            pairs: 1.0,
+        };
+        forecasts.push((from.to_bits(), forecast));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "counts of pairs")]
+    for (stratum, forecast) in &mut forecasts {
+        let of = &strata[stratum];
+        forecast.pairs = of.pairs.max(of.labelled) as f64 / of.labelled as f64;
     }
     let strata: Vec<Labelled> = strata.into_values().collect();
     ensure!(
@@ -135,6 +153,7 @@ pub fn estimate(path: &Path, threshold: f64) -> Result<Audited> {
         threshold,
         strata,
         open,
+        calibration: evaluate::calibration(forecasts.into_iter().map(|f| f.1)),
         estimates,
     })
 }

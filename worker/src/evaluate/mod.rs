@@ -7,7 +7,9 @@ mod truth;
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Result, ensure};
-use musubi_identity::evaluate::{self, Intervals, Judge, Judged, Point, Quality, Tally};
+use musubi_identity::evaluate::{
+    self, Calibration, Forecast, Intervals, Judge, Judged, Point, Quality, Tally,
+};
 use serde::Serialize;
 
 pub use self::{
@@ -41,6 +43,10 @@ pub struct Evaluation {
     pub by_size: BTreeMap<String, Figures>,
     /// Scored pairs by threshold, before they were put together.
     pub curve: Vec<Point>,
+    /// Whether the probabilities of the pairs that were kept mean what they say; nothing where only those are known that
+    /// stand, which were chosen by more than their probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }
 
 /// The three kinds of figures.
@@ -106,17 +112,21 @@ pub fn judge(partition: &Partition, truth: &Path, column: Option<&str>) -> Resul
     let label: Vec<u32> = known.iter().filter_map(|at| person[*at]).collect();
     let judge = Judge::new(&said, &label);
     let total = judge.total();
-    let pairs: Vec<Judged> = partition
-        .pairs
-        .iter()
-        .filter_map(|p| {
+    let pairs = || {
+        partition.pairs.iter().filter_map(|p| {
             let (a, b) = (person[p.left as usize]?, person[p.right as usize]?);
-            Some(Judged {
-                weight: p.weight,
-                same: a == b,
-            })
+            Some((p, a == b))
         })
-        .collect();
+    };
+    let judged = pairs().map(|(p, same)| Judged {
+        weight: p.weight,
+        same,
+    });
+    let forecasts = pairs().map(|(p, same)| Forecast {
+        probability: p.probability,
+        same,
+        pairs: 1.0,
+    });
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -143,7 +153,11 @@ pub fn judge(partition: &Partition, truth: &Path, column: Option<&str>) -> Resul
         intervals: evaluate::intervals(&judge, RESAMPLES, 1),
         by_source: figures(judge.segments(|at| partition.source(known[at]).to_owned())),
         by_size: figures(judge.segments(|at| size(judge.size_of_person(at)))),
-        curve: evaluate::curve(pairs, all, POINTS),
+        curve: evaluate::curve(judged.collect(), all, POINTS),
+        calibration: partition
+            .keeps_all()
+            .then(|| evaluate::calibration(forecasts))
+            .flatten(),
     })
 }
 

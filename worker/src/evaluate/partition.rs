@@ -8,9 +8,10 @@ use arrow::{
     datatypes::{Float32Type, Int64Type},
 };
 use hashbrown::HashMap;
+use musubi_identity::{Edge, Features, Policy};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::stage::resolved::Resolved;
+use crate::{dedupe::Again, stage::resolved::Resolved};
 
 /// How records are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +67,43 @@ impl Partition {
     /// The customers of a published version.
     #[must_use]
     pub fn published(resolved: &Resolved) -> Self {
-        let features = resolved.matcher.features();
+        Self::scored(
+            format!("version {}", resolved.version),
+            Keyed::Records,
+            resolved.matcher.features(),
+            |record| resolved.customer(record),
+            &resolved.edges,
+            resolved.policy.match_probability,
+        )
+    }
+
+    /// The clusters that `musubi dedupe` found. Pairs are scored again, and more of them kept than are worth a look: what is
+    /// wrong about those that were not joined shows there.
+    #[must_use]
+    pub fn again(again: &Again) -> Self {
+        const KEPT: f64 = 0.01;
+        let policy = Policy {
+            review_probability: KEPT,
+            ..again.policy.clone()
+        };
+        Self::scored(
+            "what musubi dedupe found".to_owned(),
+            Keyed::Rows,
+            again.matcher.features(),
+            |row| again.registry.customer.get(row as usize).copied(),
+            &again.matcher.shards_without_copies(&policy, 1).edges,
+            again.policy.match_probability,
+        )
+    }
+
+    fn scored(
+        of: String,
+        keyed: Keyed,
+        features: &Features,
+        customer: impl Fn(u32) -> Option<u32>,
+        edges: &[Edge],
+        threshold: f64,
+    ) -> Self {
         let mut numbers: HashMap<&str, u32> = HashMap::new();
         let mut sources = Vec::new();
         let records = 0..features.len() as u32;
@@ -79,23 +116,21 @@ impl Partition {
                 })
             })
             .collect();
-        let pairs = resolved.edges.iter().map(|e| Pair {
+        let pairs = edges.iter().map(|e| Pair {
             left: e.left,
             right: e.right,
             weight: e.weight,
             probability: e.probability,
         });
         Self {
-            of: format!("version {}", resolved.version),
-            keyed: Keyed::Records,
+            of,
+            keyed,
             keys: records.clone().map(|r| features.id(r)).collect(),
-            customer: records
-                .map(|r| resolved.customer(r).unwrap_or(u32::MAX))
-                .collect(),
+            customer: records.map(|r| customer(r).unwrap_or(u32::MAX)).collect(),
             sources,
             source,
             pairs: pairs.collect(),
-            threshold: resolved.policy.match_probability,
+            threshold,
         }
     }
 
@@ -170,6 +205,11 @@ impl Partition {
             }
         }
         Ok(out)
+    }
+
+    /// Whether the pairs are all that were scored high enough, and not only those that stand.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.threshold > 0.0
     }
 
     /// Place of a record.

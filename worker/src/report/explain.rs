@@ -6,6 +6,7 @@ use musubi_identity::{ClusterExplanation, Explanation};
 
 use super::{
     chart::{Bar, bars, text},
+    graph::{self, Part},
     html::{begin, end, section},
 };
 
@@ -105,15 +106,22 @@ pub(crate) fn customer(found: &ClusterExplanation) -> String {
         found.links.len()
     );
     let mut out = begin(&found.customer, &lead);
-    let weakest = found.weakest.as_ref().map(|w| &w.link);
+    if found.records.len() > 1 {
+        section(
+            &mut out,
+            "Its graph",
+            "Each dot is a record, each line a link. What the customer would fall into stands on two sides.",
+            &graph::svg(found),
+        );
+    }
     let rows: Vec<Bar> = found
         .links
         .iter()
         .map(|link| {
-            let mark = if Some(link) == weakest {
-                " (holds the customer together least)"
-            } else {
-                ""
+            let mark = match Part::of(found, link) {
+                Part::Weakest => " (holds the customer together least)",
+                Part::Bridge => " (a bridge)",
+                Part::Tree | Part::Spare => "",
             };
             Bar {
                 label: text(&format!(

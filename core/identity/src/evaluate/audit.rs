@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Lower ends of strata of match probability, ascending; the last one ends at 1. The threshold is one of them.
 #[must_use]
 pub fn strata(threshold: f64) -> Vec<f64> {
-    let mut ends = vec![0.0, 0.5, 0.8, 0.9, 0.99, 0.999, 0.999_99, threshold];
+    let mut ends = vec![0.0, 0.1, 0.5, 0.8, 0.9, 0.99, 0.999, 0.999_99, threshold];
     ends.sort_unstable_by(f64::total_cmp);
     ends.dedup();
     ends
@@ -163,8 +163,8 @@ mod tests {
     fn the_threshold_parts_strata() {
         assert_eq!(
             strata(0.95),
-            [0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.999_99]
+            [0.0, 0.1, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.999_99]
         );
-        assert_eq!(strata(0.9).len(), 7);
+        assert_eq!(strata(0.9).len(), 8);
     }
 }

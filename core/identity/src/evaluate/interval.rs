@@ -102,4 +102,25 @@ mod tests {
         }
         assert!(widths[1] < widths[0] / 5.0, "{widths:?}");
     }
+
+    #[test]
+    fn an_interval_across_files_is_of_the_pairs_across() {
+        // Everybody is in both files, twice in the first: those two are always together, and every third person is
+        // not found in the other file.
+        let people = 0..600u32;
+        let truth: Vec<u32> = people.clone().flat_map(|p| [p, p, p]).collect();
+        let file: Vec<u32> = people.clone().flat_map(|_| [0, 0, 1]).collect();
+        let found = |p: u32| if p % 3 == 0 { 1000 + p } else { p };
+        let said: Vec<u32> = people.flat_map(|p| [p, p, found(p)]).collect();
+        let judge = Judge::across(&said, &truth, &file);
+        let (across, f1) = (
+            intervals(&judge, 200, 1).pairwise,
+            judge.total().pairwise().f1,
+        );
+        assert!((f1 - 0.8).abs() < 1e-9, "{f1}");
+        assert!(across.low < f1 && f1 < across.high, "{across:?}");
+        // All pairs, those within a file among them, are a higher figure that the interval does not hold.
+        let all = Judge::new(&said, &truth).total().pairwise().f1;
+        assert!(across.high < all, "{across:?}, {all}");
+    }
 }

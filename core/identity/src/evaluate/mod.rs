@@ -1,6 +1,7 @@
 //! Evaluation of a partition against the truth. Labels are cluster numbers per record, in one order.
 
 mod audit;
+mod calibration;
 mod curve;
 mod interval;
 mod tally;
@@ -13,9 +14,10 @@ use crate::blocking::{self, Blocking};
 use crate::score::Matcher;
 
 pub use audit::{Audit, Estimate, Labelled, audit, strata};
+pub use calibration::{Bin, Calibration, Forecast, calibration};
 pub use curve::{Judged, Point, curve};
 pub use interval::{Interval, Intervals, intervals};
-pub use tally::{Judge, Tally, pairwise_across};
+pub use tally::{Judge, Tally};
 
 /// Precision, recall and their harmonic mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -79,6 +79,15 @@ pub struct Judge<'a> {
     clusters: HashMap<u32, u64>,
     people: HashMap<u32, u64>,
     both: HashMap<(u32, u32), u64>,
+    groups: Option<Groups<'a>>,
+}
+
+/// Groups between which pairs count, and none within them.
+struct Groups<'a> {
+    of: &'a [u32],
+    clusters: HashMap<(u32, u32), u64>,
+    people: HashMap<(u32, u32), u64>,
+    both: HashMap<(u32, u32, u32), u64>,
 }
 
 impl<'a> Judge<'a> {
@@ -92,6 +101,23 @@ impl<'a> Judge<'a> {
             clusters: sizes(predicted.iter().copied()),
             people: sizes(truth.iter().copied()),
             both: sizes(both),
+            groups: None,
+        }
+    }
+
+    /// The same where only pairs of records of different groups count, such as files that are linked. Records and clusters
+    /// count as ever.
+    #[must_use]
+    pub fn across(predicted: &'a [u32], truth: &'a [u32], group: &'a [u32]) -> Self {
+        let records = || predicted.iter().zip(truth).zip(group);
+        Self {
+            groups: Some(Groups {
+                of: group,
+                clusters: sizes(records().map(|((p, _), g)| (*p, *g))),
+                people: sizes(records().map(|((_, t), g)| (*t, *g))),
+                both: sizes(records().map(|((p, t), g)| (*p, *t, *g))),
+            }),
+            ..Self::new(predicted, truth)
         }
     }
 
@@ -117,11 +143,23 @@ impl<'a> Judge<'a> {
         let truth = count(self.people.get(&person));
         let right = count(self.both.get(&(cluster, person)));
         let exact = said == right && truth == right;
+        // The records that it makes no pair with: itself, or all of its group.
+        let [not_said, not_truth, not_right] = match &self.groups {
+            None => [1.0; 3],
+            Some(groups) => {
+                let group = groups.of[record];
+                [
+                    count(groups.clusters.get(&(cluster, group))),
+                    count(groups.people.get(&(person, group))),
+                    count(groups.both.get(&(cluster, person, group))),
+                ]
+            }
+        };
         Tally {
             records: 1.0,
-            right: (right - 1.0) / 2.0,
-            said: (said - 1.0) / 2.0,
-            truth: (truth - 1.0) / 2.0,
+            right: (right - not_right) / 2.0,
+            said: (said - not_said) / 2.0,
+            truth: (truth - not_truth) / 2.0,
             precision: right / said,
             recall: right / truth,
             exact: if exact { 1.0 / truth } else { 0.0 },
@@ -171,25 +209,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Over pairs of records of different groups (files that are linked, say) that are together.
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "counts of pairs")]
-pub fn pairwise_across(predicted: &[u32], truth: &[u32], group: &[u32]) -> Quality {
-    fn pairs<K: std::hash::Hash + Eq>(keys: impl Iterator<Item = K>) -> f64 {
-        let sizes = sizes(keys).into_values();
-        sizes.map(|n| (n * (n - 1) / 2) as f64).sum()
-    }
-    let across = |of: &dyn Fn(usize) -> (u32, u32)| {
-        let records = 0..predicted.len();
-        pairs(records.clone().map(of)) - pairs(records.map(|r| (of(r), group[r])))
-    };
-    Quality::new(
-        across(&|r| (predicted[r], 0)),
-        across(&|r| (truth[r], 0)),
-        across(&|r| (predicted[r], truth[r])),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{b_cubed, exact_clusters, pairwise};
@@ -212,7 +231,11 @@ mod tests {
     fn pairs_within_a_file_do_not_count_where_files_are_linked() {
         // Two files; one person has two records in the first file and one in the second.
         let (truth, said, file) = ([0, 0, 0, 1], [0, 1, 0, 1], [0, 0, 1, 1]);
-        let across = pairwise_across(&said, &truth, &file);
+        let total = Judge::across(&said, &truth, &file).total();
+        let across = total.pairwise();
         assert_eq!((across.precision, across.recall), (0.5, 0.5));
+        // Records and clusters are judged as ever.
+        assert_eq!(total.b_cubed(), Judge::new(&said, &truth).total().b_cubed());
+        assert_eq!(total.exact_clusters(), exact_clusters(&said, &truth));
     }
 }

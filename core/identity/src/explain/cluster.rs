@@ -1,11 +1,12 @@
-//! Why some records are one customer: the links between them, the weakest of those that hold the customer together,
-//! and what would split it.
+//! Why some records are one customer: the graph of the links between them, the weakest of those that hold the customer
+//! together, and what would split it.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 use serde::Serialize;
 
+use super::graph;
 use crate::edge::{Edge, PIN_RULE, rule_name};
 use crate::error::IdentityError;
 use crate::identifiers::{self, Holders};
@@ -52,6 +53,10 @@ pub struct Link {
     pub weight: f32,
     /// Match probability.
     pub probability: f32,
+    /// Whether it is one of the maximum spanning tree: the strongest links that hold the records together.
+    pub tree: bool,
+    /// Whether no other links go around it: without it, its two sides have nothing to do with each other.
+    pub bridge: bool,
 }
 
 /// How a customer would fall apart.
@@ -92,12 +97,21 @@ pub fn explain_customer(
         return Err(unknown());
     }
     let edges = links(matcher, policy, &members);
-    let link = |e: &Edge| Link {
-        left: features.record_id(e.left),
-        right: features.record_id(e.right),
-        rule: rule_name(e.rule),
-        weight: e.weight,
-        probability: e.probability,
+    let place = |record: u32| members.binary_search(&record).unwrap_or(0) as u32;
+    let ends: Vec<(u32, u32)> = edges
+        .iter()
+        .map(|e| (place(e.left), place(e.right)))
+        .collect();
+    let tree = graph::forest(members.len(), &ends);
+    let bridge = graph::bridges(members.len(), &ends, &tree);
+    let link = |at: usize| Link {
+        left: features.record_id(edges[at].left),
+        right: features.record_id(edges[at].right),
+        rule: rule_name(edges[at].rule),
+        weight: edges[at].weight,
+        probability: edges[at].probability,
+        tree: tree[at],
+        bridge: bridge[at],
     };
     let member = |record: &u32| Member {
         record: features.record_id(*record),
@@ -110,14 +124,14 @@ pub fn explain_customer(
     Ok(ClusterExplanation {
         customer: customer.to_string(),
         records: members.iter().map(member).collect(),
-        links: edges.iter().map(link).collect(),
-        weakest: weakest(&members, &edges).map(|(edge, sides, links)| {
+        links: (0..edges.len()).map(link).collect(),
+        weakest: weakest(members.len(), &ends, &tree).map(|(at, sides, links)| {
             let [left, right] = sides.map(|side| {
-                let ids = side.into_iter().map(|r| features.record_id(r));
+                let ids = side.into_iter().map(|m| features.record_id(members[m]));
                 ids.collect::<Vec<_>>()
             });
             Split {
-                link: link(&edge),
+                link: link(at),
                 left,
                 right,
                 links,
@@ -187,68 +201,52 @@ fn links(matcher: &Matcher, policy: &Policy, members: &[u32]) -> Vec<Edge> {
 }
 
 /// The weakest link of the maximum spanning tree, the two sides without it, and how many links are between them: no
-/// link between the sides is stronger (the cut property of spanning trees). `edges` come strongest first.
-fn weakest(members: &[u32], edges: &[Edge]) -> Option<(Edge, [Vec<u32>; 2], usize)> {
-    let place = |record: u32| members.binary_search(&record).unwrap_or(0) as u32;
-    let mut whole = Forest::new(members.len());
-    let tree: Vec<Edge> = edges
-        .iter()
-        .filter(|e| whole.union(place(e.left), place(e.right)))
-        .copied()
-        .collect();
-    if tree.len() + 1 != members.len() {
+/// link between the sides is stronger (the cut property of spanning trees). Links come strongest first; nothing where they
+/// do not connect all `nodes`.
+fn weakest(
+    nodes: usize,
+    ends: &[(u32, u32)],
+    tree: &[bool],
+) -> Option<(usize, [Vec<usize>; 2], usize)> {
+    let of_tree: Vec<usize> = (0..ends.len()).filter(|at| tree[*at]).collect();
+    if of_tree.len() + 1 != nodes {
         return None;
     }
-    let (last, rest) = tree.split_last()?;
-    let mut parts = Forest::new(members.len());
-    for edge in rest {
-        parts.union(place(edge.left), place(edge.right));
+    let (last, rest) = of_tree.split_last()?;
+    let mut parts = Forest::new(nodes);
+    for at in rest {
+        parts.union(ends[*at].0, ends[*at].1);
     }
-    let left = parts.find(place(last.left));
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for record in members {
-        if parts.find(place(*record)) == left {
-            ours.push(*record);
-        } else {
-            theirs.push(*record);
-        }
-    }
-    let across = |e: &&Edge| ours.contains(&e.left) != ours.contains(&e.right);
-    let between = edges.iter().filter(across).count();
-    Some((*last, [ours, theirs], between))
+    let left = parts.find(ends[*last].0);
+    let is_left: Vec<bool> = parts.roots().into_iter().map(|root| root == left).collect();
+    let (ours, theirs) = (0..nodes).partition(|node| is_left[*node]);
+    let across = |(a, b): &&(u32, u32)| is_left[*a as usize] != is_left[*b as usize];
+    Some((*last, [ours, theirs], ends.iter().filter(across).count()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::COMPARISONS;
 
     #[test]
     fn a_customer_falls_apart_at_its_bridge() {
-        let edge = |left, right, weight| Edge {
-            left,
-            right,
-            weight,
-            probability: 1.0,
-            rule: 0,
-            levels: [0; COMPARISONS],
-        };
         // Two triangles with two weak links between them.
-        let mut edges = vec![
-            edge(1, 2, 20.0),
-            edge(1, 4, 18.0),
-            edge(2, 4, 17.0),
-            edge(5, 7, 16.0),
-            edge(5, 9, 15.0),
-            edge(7, 9, 14.0),
-            edge(4, 5, 6.0),
-            edge(2, 7, 3.0),
+        let mut ends = vec![
+            (0, 1),
+            (0, 2),
+            (1, 2),
+            (3, 4),
+            (3, 5),
+            (4, 5),
+            (2, 3),
+            (1, 4),
         ];
-        let members = [1, 2, 4, 5, 7, 9];
-        let (link, sides, links) = weakest(&members, &edges).expect("it holds together");
-        assert_eq!((link.left, link.right, links), (4, 5, 2));
-        assert_eq!(sides, [vec![1, 2, 4], vec![5, 7, 9]]);
-        edges.truncate(6);
-        assert!(weakest(&members, &edges).is_none());
+        let tree = graph::forest(6, &ends);
+        let (link, sides, links) = weakest(6, &ends, &tree).expect("it holds together");
+        assert_eq!((ends[link], links), ((2, 3), 2));
+        assert_eq!(sides, [vec![0, 1, 2], vec![3, 4, 5]]);
+        ends.truncate(6);
+        let tree = graph::forest(6, &ends);
+        assert!(weakest(6, &ends, &tree).is_none());
     }
 }

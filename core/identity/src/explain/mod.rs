@@ -1,6 +1,7 @@
 //! Explanations: why a pair has its probability.
 
 mod cluster;
+mod graph;
 
 use serde::Serialize;
 

@@ -4,7 +4,10 @@
 //! comparisons it fixes left out (Fellegi and Sunter 1969; Enamorado, Fifield and Imai 2019 for counts).
 //! u comes from random pairs, corrected for the matches among them. The household class has no free
 //! emission of its own: it is a fixed mixture of m and u per comparison, so it cannot drift into matches.
+//!
+//! Where pairs are decided by people, these labels refine what came out ([`labels`]).
 
+mod labels;
 mod sample;
 
 use crate::blocking::Room;
@@ -12,8 +15,11 @@ use crate::compare::{COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
 use crate::frequency;
 use crate::lexicon::Lexicon;
+use crate::link::Pins;
 use crate::model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};
 use crate::policy::Policy;
+use crate::score::Matcher;
+pub use labels::Refined;
 use sample::{SHARES, Sample};
 
 /// Pairs that the belief from before the data counts for.
@@ -38,7 +44,8 @@ const HARDLY_ANY: f64 = 0.1;
 
 type Table = [[f64; LEVELS]; COMPARISONS];
 
-/// Trains a model on the features. Deterministic: same features, policy and seed, same model.
+/// Trains a model on the features, refined by the pairs that pins decide. Deterministic: same features, policy and seed, same
+/// model.
 #[must_use]
 pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
     let mut features = features.clone();
@@ -50,7 +57,23 @@ pub fn train(features: &Features, policy: &Policy, seed: u64) -> Model {
 pub fn train_within(room: Room, features: &mut Features, policy: &Policy, seed: u64) -> Model {
     let lexicon = Lexicon::learn(features);
     *features = lexicon.resolve(std::mem::take(features));
-    let features = &*features;
+    let mut model = unlabelled(room, features, lexicon, policy, seed);
+    let pins = Pins::new(features, policy);
+    if !pins.always.is_empty() || !pins.never.is_empty() {
+        let matcher = Matcher::new(std::mem::take(features), &model);
+        model.refined = labels::refine(&matcher, &mut model, &pins);
+        *features = matcher.features;
+    }
+    model.rounded()
+}
+
+fn unlabelled(
+    room: Room,
+    features: &Features,
+    lexicon: Lexicon,
+    policy: &Policy,
+    seed: u64,
+) -> Model {
     let used = used(policy);
     let (mut rules, sample) = sample::draw(features, policy, seed, &used, room);
     let n = features.len() as f64;
@@ -75,8 +98,8 @@ pub fn train_within(room: Room, features: &mut Features, policy: &Policy, seed: 
         lexicon,
         rules,
         diagnostics,
+        refined: None,
     }
-    .rounded()
 }
 
 fn used(policy: &Policy) -> [bool; COMPARISONS] {

@@ -1,6 +1,6 @@
 //! `musubi identity lookup` and `add`: one record, one answer.
 
-use std::{io::Read as _, path::PathBuf, process::ExitCode};
+use std::{io::Read as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use comfy_table::Cell;
@@ -9,9 +9,8 @@ use serde_json::Value;
 use crate::{
     cli::{
         output::{self, Output, table},
-        target::Target,
+        target::{Files, Target},
     },
-    dedupe::Again,
     lookup::{Desk, Fields, Said, in_files},
     report::count,
 };
@@ -28,9 +27,8 @@ use crate::{
 pub(super) struct Lookup {
     #[command(flatten)]
     record: Record,
-    /// The folder that musubi dedupe wrote, in place of a lake; its inputs are read again.
-    #[arg(long, value_name = "DIR")]
-    dedupe: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     #[command(flatten)]
     target: Target,
     /// How the answer is printed.
@@ -115,14 +113,8 @@ impl Record {
 pub(super) async fn lookup(args: Lookup) -> Result<ExitCode> {
     let record = args.record.read()?;
     crate::stage::intake::check(&record)?;
-    let said = match args.dedupe {
-        Some(folder) => {
-            let busy = output::working("reading the records again");
-            let work = move || in_files(Again::open(&folder)?, record);
-            let said = tokio::task::spawn_blocking(work).await?;
-            busy.finish_and_clear();
-            said?
-        }
+    let said = match args.files.open().await? {
+        Some(again) => tokio::task::spawn_blocking(move || in_files(again, record)).await??,
         None => open(&args.target).await?.lookup(record)?,
     };
     args.output.print(&said, text)?;
