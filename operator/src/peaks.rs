@@ -15,8 +15,8 @@ use musubi_api::{
 
 use crate::{build::job::QUEUE, calendar};
 
-/// How far ahead the next peak is looked for: near first, then a year, since most come within a week.
-const AHEAD: [SignedDuration; 2] = [
+/// How far ahead is looked for what comes next: near first, then a year, since most comes within a week.
+pub(crate) const AHEAD: [SignedDuration; 2] = [
     SignedDuration::from_hours(8 * 24),
     SignedDuration::from_hours(400 * 24),
 ];

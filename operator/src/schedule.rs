@@ -9,7 +9,7 @@ use musubi_api::{peaks::Peak, pipeline::Schedule};
 use crate::peaks::{self, Segment};
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
-/// How far back and ahead peaks are looked at.
+/// How far back peaks are looked at.
 const YEAR: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// What a schedule says at an instant.
@@ -82,11 +82,16 @@ pub(crate) fn look(
         .zip(deadline)
         .is_some_and(|(due, deadline)| now.as_second().saturating_sub(due.as_second()) > deadline);
 
-    let future = peaks::segments(peaks, now, now + YEAR);
-    let next = future.iter().enumerate().find_map(|(n, segment)| {
-        let next = find(of(segment), segment.from, n > 0, true)?;
-        (n + 1 == future.len() || next < segment.until).then_some(next)
-    });
+    let next_until = |until: Timestamp, is_far: bool| {
+        let future = peaks::segments(peaks, now, until);
+        future.iter().enumerate().find_map(|(n, segment)| {
+            let next = find(of(segment), segment.from, n > 0, true)?;
+            let last = is_far && n + 1 == future.len();
+            (last || next < segment.until).then_some(next)
+        })
+    };
+    let [near, far] = peaks::AHEAD;
+    let next = next_until(now + near, peaks.is_empty()).or_else(|| next_until(now + far, true));
     Ok(Look {
         due,
         too_late,

@@ -22,6 +22,8 @@ pub(crate) struct Set {
     modules: &'static [&'static str],
     /// Module of the recipe, Go package, program.
     programs: &'static [(&'static str, &'static str, &'static str)],
+    /// What is kept of a module's files: module of the recipe, Go module, folder in it, folder beside `bin`.
+    folders: &'static [(&'static str, &'static str, &'static str, &'static str)],
 }
 
 /// What a cluster is made of.
@@ -30,6 +32,7 @@ pub(crate) const CLUSTER: Set = Set {
     takes: "7 minutes",
     modules: &["kubernetes", "containerd", "helm"],
     programs: &PROGRAMS,
+    folders: &[],
 };
 
 /// What alerts are tested with.
@@ -41,6 +44,21 @@ pub(crate) const PROMTOOL: Set = Set {
         "prometheus",
         "github.com/prometheus/prometheus/cmd/promtool",
         "promtool",
+    )],
+    folders: &[],
+};
+
+/// Whose queues Jobs wait in.
+pub(crate) const KUEUE: Set = Set {
+    name: "kueue",
+    takes: "4 minutes",
+    modules: &["kueue"],
+    programs: &[("kueue", "sigs.k8s.io/kueue/cmd/kueue", "kueue")],
+    folders: &[(
+        "kueue",
+        "sigs.k8s.io/kueue",
+        "config/components/crd/bases",
+        "definitions",
     )],
 };
 
@@ -160,22 +178,54 @@ impl Set {
             fs::rename(&fresh, bin.join(program))?;
             println!("{name}: {program}, {:.0?}", begun.elapsed());
         }
+        for (module, of, folder, name) in self.folders {
+            let from = module_folder(&scratch, module, of)?.join(folder);
+            copy(&from, &place.join(name))?;
+        }
         fs::write(place.join(COMPLETE), "")?;
         fs::remove_dir_all(&scratch)?;
         Ok(bin)
     }
 }
 
-/// Linker flags. Without them the server calls itself v0.0.0, and clients misjudge it.
-fn version(scratch: &Path) -> Result<String> {
-    let out = go(scratch, "kubernetes")
-        .args(["list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes"])
+/// Where the files of a Go module are.
+fn module_folder(scratch: &Path, module: &str, of: &str) -> Result<PathBuf> {
+    let status = go(scratch, module).args(["mod", "download", of]).status();
+    ensure!(
+        status.context("start go")?.success(),
+        "go mod download {of} failed"
+    );
+    Ok(list(scratch, module, "{{.Dir}}", of)?.into())
+}
+
+/// Copies the files of a folder.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    let files = fs::read_dir(from).with_context(|| format!("read {}", from.display()))?;
+    for file in files {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+/// What `go list` says of a Go module.
+fn list(scratch: &Path, module: &str, format: &str, of: &str) -> Result<String> {
+    let out = go(scratch, module)
+        .args(["list", "-m", "-f", format, of])
         .output()
         .context("start go")?;
-    let version = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+    let said = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "go list: {}", said.trim());
+    Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
+/// Linker flags. Without them the server calls itself v0.0.0, and clients misjudge it.
+fn version(scratch: &Path) -> Result<String> {
+    let version = list(scratch, "kubernetes", "{{.Version}}", "k8s.io/kubernetes")?;
     let mut parts = version.trim_start_matches('v').split('.');
     let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
-        bail!("go list: {}", String::from_utf8_lossy(&out.stderr).trim());
+        bail!("the recipe has Kubernetes {version}, which is no version");
     };
     let set = |name: &str, value: &str| format!(" -X k8s.io/component-base/version.{name}={value}");
     Ok(format!(

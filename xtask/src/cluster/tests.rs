@@ -16,6 +16,8 @@ pub(crate) struct Held {
     place: Place,
     /// Folder with `kubectl` and `helm`.
     tools: PathBuf,
+    /// Folder with Kueue.
+    kueue: PathBuf,
     /// None when the cluster was up before: it stays.
     leash: Option<ChildStdin>,
 }
@@ -29,6 +31,7 @@ impl Held {
             ("MUSUBI_CLUSTER_HOST", self.place.host.clone()),
             ("MUSUBI_CLUSTER_TOOLS", self.tools.display().to_string()),
             ("MUSUBI_CLUSTER_XTASK", this_program()),
+            ("MUSUBI_KUEUE", self.kueue.display().to_string()),
             ("MUSUBI_IMAGE", IMAGE.into()),
             ("MUSUBI_IMAGE_NEXT", NEXT.into()),
         ]
@@ -69,6 +72,7 @@ pub(crate) fn hold(
         return Ok(None);
     }
     let bin = build::CLUSTER.run()?;
+    let kueue = build::KUEUE.run()?;
     let place = Place::of_this_checkout();
     let leash = match place.holder() {
         Some(_) => None,
@@ -77,6 +81,7 @@ pub(crate) fn hold(
     let held = Held {
         place,
         tools: bin.clone(),
+        kueue: kueue.parent().unwrap_or(&kueue).to_owned(),
         leash,
     };
     image::load_programs(&held.place, &bin, IMAGE, programs)?;

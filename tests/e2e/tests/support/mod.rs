@@ -2,6 +2,7 @@
 
 pub(crate) mod example;
 pub(crate) mod gateway;
+pub(crate) mod kueue;
 pub(crate) mod operator;
 pub(crate) mod shop;
 
