@@ -82,8 +82,10 @@ pub(crate) fn look(
         .zip(deadline)
         .is_some_and(|(due, deadline)| now.as_second().saturating_sub(due.as_second()) > deadline);
 
+    // Who looked before may have had a clock that is ahead of this one.
+    let from = now.max(since);
     let next_until = |until: Timestamp, is_far: bool| {
-        let future = peaks::segments(peaks, now, until);
+        let future = peaks::segments(peaks, from, until);
         future.iter().enumerate().find_map(|(n, segment)| {
             let next = find(of(segment), segment.from, n > 0, true)?;
             let last = is_far && n + 1 == future.len();
@@ -91,7 +93,7 @@ pub(crate) fn look(
         })
     };
     let [near, far] = peaks::AHEAD;
-    let next = next_until(now + near, peaks.is_empty()).or_else(|| next_until(now + far, true));
+    let next = next_until(from + near, peaks.is_empty()).or_else(|| next_until(from + far, true));
     Ok(Look {
         due,
         too_late,
@@ -178,6 +180,15 @@ mod tests {
         assert_eq!(on_time.next, Some(at("2026-11-26T19:30:00Z")));
         let dealt_with = seen(&night, "2026-11-25T19:30:00Z", "2026-11-25T19:31:00Z");
         assert_eq!(dealt_with.due, None);
+    }
+
+    /// Who dealt with it had a clock that is ahead.
+    #[test]
+    fn what_was_dealt_with_is_neither_due_nor_next() {
+        let often = schedule("* * * * *", "Asia/Tokyo");
+        let look = seen(&often, "2026-11-25T00:04:00Z", "2026-11-25T00:00:30Z");
+        assert_eq!(look.due, None);
+        assert_eq!(look.next, Some(at("2026-11-25T00:05:00Z")));
     }
 
     #[test]
