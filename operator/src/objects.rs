@@ -36,6 +36,9 @@ use crate::build::PREFIX;
 /// Events that a slow reader may be behind.
 const BUFFER: usize = 1024;
 
+/// Pods that are held as they come, at ten times the size of what is kept of them.
+const PAGE: u32 = 250;
+
 /// Where the operator looks: one namespace, or all.
 #[derive(Clone)]
 pub(crate) struct Scope {
@@ -65,12 +68,23 @@ impl Scope {
 
     /// The pods of a Job, and not of one that had its name before.
     pub(crate) async fn pods_of(&self, job: &Job) -> Result<Vec<Pod>, kube::Error> {
-        let pods: Api<Pod> = self.within(&job.namespace().unwrap_or_default());
+        let api: Api<Pod> = self.within(&job.namespace().unwrap_or_default());
         let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let found = pods.list(&ListParams::default().labels(&label)).await?;
         let uid = job.uid().unwrap_or_default();
-        let pods = found.items.into_iter();
-        Ok(pods.filter(|pod| is_owned(pod, &uid)).collect())
+        let mut pods = Vec::new();
+        let mut page = ListParams::default().labels(&label).limit(PAGE);
+        loop {
+            let found = api.list(&page).await?;
+            let own = found.items.into_iter().filter(|pod| is_owned(pod, &uid));
+            pods.extend(own.map(|mut pod| {
+                trim_pod(&mut pod);
+                pod
+            }));
+            match found.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(pods),
+            }
+        }
     }
 }
 
@@ -139,6 +153,7 @@ pub(crate) fn watch<K: Watched>(
 fn watch_made<K>(
     scope: &Scope,
     writer: Writer<K>,
+    config: watcher::Config,
     trim: fn(&mut K),
 ) -> impl futures::Stream<Item = Result<K, watcher::Error>> + use<K>
 where
@@ -149,13 +164,10 @@ where
         + Send
         + 'static,
 {
-    let ours = watcher::Config::default().labels(&format!("{PREFIX}/run-uid"));
+    let ours = config.labels(&format!("{PREFIX}/run-uid")).page_size(PAGE);
     let objects = watcher(scope.all::<K>(), ours)
         .default_backoff()
-        .modify(move |object| {
-            object.managed_fields_mut().clear();
-            trim(object);
-        });
+        .modify(trim);
     reflector(writer, objects).touched_objects()
 }
 
@@ -164,26 +176,38 @@ pub(crate) fn watch_jobs(
     scope: &Scope,
     writer: Writer<Job>,
 ) -> impl futures::Stream<Item = Result<Job, watcher::Error>> + use<> {
-    watch_made(scope, writer, |job: &mut Job| {
-        // The template is nine tenths of a Job, and nobody reads it here.
-        if let Some(spec) = &mut job.spec {
-            spec.template = Default::default();
-        }
-    })
+    watch_made(
+        scope,
+        writer,
+        watcher::Config::default(),
+        |job: &mut Job| {
+            job.managed_fields_mut().clear();
+            // The template is nine tenths of a Job, and nobody reads it here.
+            if let Some(spec) = &mut job.spec {
+                spec.template = Default::default();
+            }
+        },
+    )
 }
 
-/// The pods of these Jobs: where they are, and how they are.
+/// The pods of these Jobs that are not done: where they are, and how they are. Those that did their work stay for as
+/// long as their Job, and there may be very many of them; what they said is asked for once.
 pub(crate) fn watch_pods(
     scope: &Scope,
     writer: Writer<Pod>,
 ) -> impl futures::Stream<Item = Result<Pod, watcher::Error>> + use<> {
-    watch_made(scope, writer, |pod: &mut Pod| {
-        let node_name = pod.spec.take().and_then(|spec| spec.node_name);
-        pod.spec = Some(PodSpec {
-            node_name,
-            ..PodSpec::default()
-        });
-    })
+    let at_work = watcher::Config::default().fields("status.phase!=Succeeded");
+    watch_made(scope, writer, at_work, trim_pod)
+}
+
+/// Leaves of a pod what is read here.
+fn trim_pod(pod: &mut Pod) {
+    pod.managed_fields_mut().clear();
+    let node_name = pod.spec.take().and_then(|spec| spec.node_name);
+    pod.spec = Some(PodSpec {
+        node_name,
+        ..PodSpec::default()
+    });
 }
 
 /// An object as a file would hold it.

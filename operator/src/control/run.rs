@@ -57,8 +57,10 @@ pub(super) async fn reconcile(
         context,
         written: false,
         recorded: Vec::new(),
+        news: Vec::new(),
     };
-    work.go().await
+    let outcome = work.go().await;
+    work.afterwards(outcome).await
 }
 
 /// One reconcile at work.
@@ -74,6 +76,8 @@ struct Work {
     written: bool,
     /// Jobs whose outcome stands in the status that is written next.
     recorded: Vec<String>,
+    /// What is told once that is done which others wait for: stage, reason, note.
+    news: Vec<(String, &'static str, String)>,
 }
 
 /// How one step of a reconcile ended.
@@ -149,8 +153,22 @@ impl Work {
             let statuses = (before.as_ref(), &self.status);
             traces.written(&self.run, statuses, |job| self.made(job));
         }
-        self.note().await?;
-        self.tidy().await
+        self.note().await
+    }
+
+    /// What nobody waits for: the next Job is made before it.
+    async fn afterwards(&mut self, outcome: Result<Action, Error>) -> Result<Action, Error> {
+        // What was not written has not happened.
+        if self.written {
+            for (stage, reason, note) in std::mem::take(&mut self.news) {
+                let kind = EventType::Normal;
+                let context = &self.context;
+                context.event(&self.run, &stage, kind, reason, &note).await;
+            }
+        }
+        let action = outcome?;
+        self.tidy().await?;
+        Ok(action)
     }
 
     /// Sets a condition; says whether anything changed.

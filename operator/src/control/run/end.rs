@@ -95,7 +95,6 @@ impl Work {
             }
         }
         self.note().await?;
-        self.tidy().await?;
         Ok(Action::await_change())
     }
 

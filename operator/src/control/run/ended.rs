@@ -69,7 +69,8 @@ impl Work {
             last.completion_time = Some(now());
         }
         self.recorded.push(job.name_any());
-        self.tell("StageComplete", &note).await;
+        let stage = last.stage.as_str().to_owned();
+        self.news.push((stage, "StageComplete", note));
         let went_on = reports.get(&0).filter(|plan| !plan.stages.is_empty());
         if let Some(plan) = went_on.filter(|_| last.stage == Stage::Plan) {
             self.went_on(plan);

@@ -57,7 +57,9 @@ impl Work {
                 Finding::Trouble(trouble) => return Ok((Some(trouble), SAFETY)),
             }
         }
-        if !pods.is_empty() {
+        // Pods that did their work are not in the cache.
+        let active = job.status.as_ref().and_then(|s| s.active);
+        if !pods.is_empty() || active.unwrap_or_default() > 0 {
             return Ok((None, wait));
         }
         match trouble::suspended(job, &stage, now) {
