@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod crds;
 mod servers;
+mod soak;
 mod supply;
 mod test;
 
@@ -21,7 +22,8 @@ struct Cli {
 enum Chore {
     /// Format, lint, build and run every test.
     Test(test::Args),
-    /// Measure: `cargo xtask bench clean|run|day|identity|lookup`, each with `--help`.
+    Soak(soak::Args),
+    /// Measure: `cargo xtask bench clean|run|day|identity|lookup|operator`, each with `--help`.
     #[command(disable_help_flag = true)]
     Bench {
         /// What the benchmark is told.
@@ -48,6 +50,7 @@ enum Chore {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
         Chore::Test(args) => test::run(&args),
+        Chore::Soak(args) => soak::run(&args),
         Chore::Bench { args } => bench::run(&args),
         Chore::Tools => servers::prepare().map(|found| {
             for (name, path) in found {

@@ -26,7 +26,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 2] = [
+const TOOLS: [Tool; 3] = [
     Tool {
         variable: "MUSUBI_PG_BIN",
         name: "PostgreSQL",
@@ -38,6 +38,12 @@ const TOOLS: [Tool; 2] = [
         name: "Chromium",
         package: "chromium",
         find: || on_path("chromium"),
+    },
+    Tool {
+        variable: "MUSUBI_FAKETIME",
+        name: "libfaketime",
+        package: "libfaketime",
+        find: find_faketime,
     },
 ];
 
@@ -101,6 +107,13 @@ fn find_postgres() -> Option<PathBuf> {
     found
         .pop()
         .or_else(|| Some(on_path("initdb")?.parent()?.to_owned()).filter(complete))
+}
+
+/// The library that turns a program's clock. Debian's folder has the name of the processor's architecture.
+fn find_faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    files.find(|file| file.exists())
 }
 
 /// Installs a package of Debian.

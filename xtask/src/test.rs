@@ -68,18 +68,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// The programs that pods run. They lie beside this one.
-fn programs() -> Vec<PathBuf> {
+pub(crate) fn programs() -> Vec<PathBuf> {
     let here = std::env::current_exe().unwrap_or_default();
     ["musubi", "musubi-operator"]
         .map(|name| here.with_file_name(name))
         .into()
 }
 
-fn cargo() -> Command {
+/// The cargo that started this program.
+pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-fn step(name: &str, args: &[&str]) -> Result<()> {
+/// Runs cargo to its end, and says how long that took.
+pub(crate) fn step(name: &str, args: &[&str]) -> Result<()> {
     let begun = Instant::now();
     let status = cargo()
         .args(args)

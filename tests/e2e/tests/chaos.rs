@@ -18,8 +18,13 @@ use kube::{
 };
 use musubi::digest::{Ids, published};
 use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
-use musubi_testing::{Cluster, proxy::Fault};
-use support::{World, example::Example};
+use musubi_testing::{
+    Cluster,
+    proxy::{Fault, Proxy},
+};
+use rand::Rng as _;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
+use support::{World, example::Example, soak};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_goes_through_whatever_happens() {
@@ -62,6 +67,115 @@ async fn a_run_goes_through_whatever_happens() {
     let digests = published(&world.store("lake"), Ids::Published).await;
     assert_eq!(digests.expect("digests"), expected);
     world.remove().await;
+}
+
+/// What happens to a run, drawn from a seed.
+#[derive(Clone, Copy, Debug)]
+enum Mishap {
+    KillPods,
+    DeleteJobs,
+    KillOperators,
+    RestartApiServer,
+    LoseStorage,
+    SlowStorage,
+}
+
+const MISHAPS: [Mishap; 6] = [
+    Mishap::KillPods,
+    Mishap::DeleteJobs,
+    Mishap::KillOperators,
+    Mishap::RestartApiServer,
+    Mishap::LoseStorage,
+    Mishap::SlowStorage,
+];
+
+/// As many as a run goes through for sure: a stage whose Jobs are deleted again and again fails some day.
+const MOST: usize = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a longer series: cargo xtask soak"]
+async fn a_run_goes_through_what_a_seed_draws() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let mut chance = ChaCha8Rng::seed_from_u64(soak::seed().unwrap_or(1));
+    let mut world = World::new(cluster, "seed").await;
+    let storage = world.put_proxy();
+    let example = Example::new(1);
+    example.receive(0, &world).await;
+    for object in &Example::resources(&world, None) {
+        world.apply(object).await;
+    }
+    world.install();
+    let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    let expected = example.on_a_laptop(as_of).await;
+    world.begin("first", "bento", as_of).await;
+    let mishaps = async {
+        for _ in 0..MOST {
+            tokio::time::sleep(Duration::from_secs(chance.random_range(5..25))).await;
+            let mishap = MISHAPS[chance.random_range(0..MISHAPS.len())];
+            println!("chaos: {mishap:?}");
+            happen(mishap, &world, &storage).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let run = tokio::select! {
+        run = world.runs_to_end("first") => run,
+        () = mishaps => unreachable!("it waits for the run"),
+    };
+    let status = run.status.unwrap_or_default();
+    assert_eq!(
+        status.phase.as_deref(),
+        Some("Complete"),
+        "{:#?}",
+        status.conditions
+    );
+    assert_eq!(status.published_version, Some(1));
+    let digests = published(&world.store("lake"), Ids::Published).await;
+    assert_eq!(digests.expect("digests"), expected);
+    world.remove().await;
+}
+
+async fn happen(mishap: Mishap, world: &World, storage: &Proxy) {
+    match mishap {
+        Mishap::KillPods => {
+            let args = [
+                "delete",
+                "pods",
+                "--selector=musubi.dev/stage",
+                "--grace-period=0",
+                "--force",
+            ];
+            world.tool(
+                "kubectl",
+                &[&args[..], &["--namespace", &world.namespace]].concat(),
+            );
+        }
+        Mishap::DeleteJobs => {
+            let args = [
+                "delete",
+                "jobs",
+                "--selector=musubi.dev/stage",
+                "--wait=false",
+            ];
+            // Those whose end was seen stay deleted as well: their stages are over.
+            world.tool(
+                "kubectl",
+                &[&args[..], &["--namespace", &world.namespace]].concat(),
+            );
+        }
+        Mishap::KillOperators => world.kill_operators(),
+        Mishap::RestartApiServer if world.cluster.is_ours() => world.order(&["restart-api-server"]),
+        Mishap::RestartApiServer => {}
+        Mishap::LoseStorage | Mishap::SlowStorage => {
+            storage.all(Some(match mishap {
+                Mishap::LoseStorage => Fault::Status(503),
+                _ => Fault::Late(Duration::from_millis(100)),
+            }));
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            storage.all(None);
+        }
+    }
 }
 
 /// Kills a pod at work, without a word.

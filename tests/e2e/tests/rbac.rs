@@ -177,6 +177,7 @@ impl Stage {
             image: self.cluster.image.clone(),
             kubeconfig,
             namespace: namespace.clone(),
+            ahead: 0,
             lines,
         };
         let mut heard = Vec::new();

@@ -62,6 +62,15 @@ pub(crate) const KUEUE: Set = Set {
     )],
 };
 
+/// What plays nodes by the dozen.
+pub(crate) const KWOK: Set = Set {
+    name: "kwok",
+    takes: "2 minutes",
+    modules: &["kwok"],
+    programs: &[("kwok", "sigs.k8s.io/kwok/cmd/kwok", "kwok")],
+    folders: &[],
+};
+
 const PROGRAMS: [(&str, &str, &str); 11] = [
     ("kubernetes", "go.etcd.io/etcd/server/v3", "etcd"),
     (

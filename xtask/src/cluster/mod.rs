@@ -7,6 +7,7 @@
 pub(crate) mod build;
 mod image;
 mod place;
+mod play;
 mod prerequisites;
 mod programs;
 mod tests;
@@ -18,13 +19,13 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use place::Place;
-pub(crate) use tests::hold;
+pub(crate) use tests::{Held, hold};
 use up::Leash;
 
 /// What to do with this checkout's cluster.
 #[derive(Subcommand)]
 pub(crate) enum Order {
-    /// Compile the programs (about 7 minutes on two cores, once for all checkouts).
+    /// Compile the programs (about 9 minutes on two cores, once for all checkouts).
     Build,
     /// Start the cluster, and print the path of its kubeconfig last.
     Up,
@@ -39,6 +40,13 @@ pub(crate) enum Order {
         /// Number of the node, from 2.
         #[arg(value_parser = clap::value_parser!(u8).range(2..=9))]
         number: u8,
+    },
+    /// Add nodes that kwok plays. Their pods run nothing, and say at their end what workers would say; they carry the
+    /// label and the taint `kwok.x-k8s.io/node=fake`.
+    Play {
+        /// How many there shall be.
+        #[arg(value_parser = clap::value_parser!(u16).range(1..=250))]
+        nodes: u16,
     },
     /// Kill the API server, and start it again.
     RestartApiServer,
@@ -60,7 +68,10 @@ pub(crate) enum Order {
 pub(crate) fn run(order: &Order) -> Result<()> {
     let place = Place::of_this_checkout();
     match order {
-        Order::Build => println!("{}", build::CLUSTER.run()?.display()),
+        Order::Build => {
+            build::KWOK.run()?;
+            println!("{}", build::CLUSTER.run()?.display());
+        }
         Order::Up => {
             prerequisites::check()?;
             let programs = build::CLUSTER.run()?;
@@ -73,6 +84,10 @@ pub(crate) fn run(order: &Order) -> Result<()> {
         Order::LoseNode { number } => {
             running(&place)?;
             up::lose(&place, *number)?;
+        }
+        Order::Play { nodes } => {
+            let (programs, kwok) = (build::CLUSTER.folder()?, build::KWOK.run()?);
+            play::run(&place, &programs, &kwok, running(&place)?, *nodes)?;
         }
         Order::RestartApiServer => {
             up::restart_api_server(&place, &build::CLUSTER.folder()?, running(&place)?)?;

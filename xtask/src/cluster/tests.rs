@@ -73,6 +73,8 @@ pub(crate) fn hold(
     }
     let bin = build::CLUSTER.run()?;
     let kueue = build::KUEUE.run()?;
+    // Tests ask for played nodes when they are under way.
+    build::KWOK.run()?;
     let place = Place::of_this_checkout();
     let leash = match place.holder() {
         Some(_) => None,

@@ -27,7 +27,13 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc};
 
-/// How many answers are lost to calls of a kind that no Job rests on: events, conditions of sources.
+use super::{
+    ledger::{Calls, Ledger},
+    soak,
+};
+
+/// How many answers are lost to calls of a kind that no Job rests on: events, conditions of sources. A longer series
+/// loses all.
 const FEW: usize = 2;
 
 /// What it does to calls.
@@ -38,6 +44,8 @@ pub(crate) enum Trick {
     LoseAnswers,
     /// News of watches come so much later.
     HoldBack(Duration),
+    /// Nothing but counting them.
+    None,
 }
 
 /// The gateway, as long as the test runs.
@@ -54,6 +62,8 @@ struct State {
     lost: Mutex<HashSet<String>>,
     /// Of which kinds they were, and how many.
     kinds: Mutex<BTreeMap<String, usize>>,
+    /// Every call.
+    ledger: Mutex<Ledger>,
     /// Told of each answer that is lost.
     tell: mpsc::UnboundedSender<String>,
 }
@@ -75,6 +85,7 @@ impl Gateway {
             trick,
             lost: Mutex::default(),
             kinds: Mutex::default(),
+            ledger: Mutex::default(),
             tell,
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -94,6 +105,11 @@ impl Gateway {
             state,
         };
         (gateway, lost)
+    }
+
+    /// What was asked since an earlier count.
+    pub(crate) fn calls_since(&self, earlier: &Calls) -> Calls {
+        lock(&self.state.ledger).since(earlier)
     }
 
     /// How many answers were lost, by method and resource.
@@ -124,7 +140,8 @@ impl State {
         let rests = rests.iter().any(|resource| kind.contains(resource));
         let mut kinds = lock(&self.kinds);
         let times = kinds.entry(kind.to_owned()).or_default();
-        let loses = (rests || *times < FEW) && lock(&self.lost).insert(call);
+        let loses =
+            (rests || *times < soak::either(FEW, usize::MAX)) && lock(&self.lost).insert(call);
         *times += usize::from(loses);
         loses
     }
@@ -138,6 +155,7 @@ impl State {
         let query = parts.uri.query().unwrap_or_default();
         let watches = method == Method::GET && query.contains("watch=true");
         let kind = format!("{method} {}", resource(&path));
+        lock(&self.ledger).note(&method, &resource(&path), &path, watches, &body);
         // Each life has a lease of its own; that is lost once.
         let once = match resource(&path).as_str() {
             "leases" => kind.clone(),

@@ -3,8 +3,12 @@
 pub(crate) mod example;
 pub(crate) mod gateway;
 pub(crate) mod kueue;
+pub(crate) mod ledger;
+pub(crate) mod load;
 pub(crate) mod operator;
+pub(crate) mod scene;
 pub(crate) mod shop;
+pub(crate) mod soak;
 
 use std::{
     path::{Path, PathBuf},
@@ -223,7 +227,8 @@ impl World {
         holds: impl Fn(&CustomerPipelineRun) -> bool,
     ) -> CustomerPipelineRun {
         let condition = |run: Option<&CustomerPipelineRun>| run.is_some_and(&holds);
-        let waited = tokio::time::timeout(PATIENCE, await_condition(self.runs(), name, condition));
+        let patience = soak::either(PATIENCE, 4 * PATIENCE);
+        let waited = tokio::time::timeout(patience, await_condition(self.runs(), name, condition));
         match waited.await {
             Ok(run) => run.expect("watch").expect("the run is there"),
             Err(_) => {

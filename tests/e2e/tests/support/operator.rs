@@ -15,12 +15,13 @@ use tokio::{
 
 use super::World;
 
-/// An operator for a namespace, which lies beside the tests.
+/// An operator for a namespace: the one that the environment names, or that which lies beside the tests.
 fn program(image: &str, kubeconfig: &Path, namespace: &str) -> Command {
     // Tests lie in a folder below it.
     let here = std::env::current_exe().expect("this program");
     let folder = here.ancestors().nth(2).expect("target");
-    let mut program = Command::new(folder.join("musubi-operator"));
+    let named = std::env::var_os("MUSUBI_OPERATOR").map(PathBuf::from);
+    let mut program = Command::new(named.unwrap_or_else(|| folder.join("musubi-operator")));
     program
         .args(["--worker-image", image, "--port=0"])
         .env("KUBECONFIG", kubeconfig)
@@ -57,6 +58,8 @@ pub(crate) struct Operator {
     pub(crate) image: String,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) namespace: String,
+    /// Seconds by which their clocks are ahead of this machine's.
+    pub(crate) ahead: i64,
     /// Where its log goes.
     pub(crate) lines: mpsc::UnboundedSender<String>,
 }
@@ -74,6 +77,15 @@ impl Operator {
             )
             .env("RUST_BACKTRACE", "0")
             .stderr(Stdio::piped());
+        if self.ahead != 0 {
+            let library =
+                std::env::var_os("MUSUBI_FAKETIME").expect("MUSUBI_FAKETIME: libfaketimeMT.so.1");
+            operator
+                .env("LD_PRELOAD", library)
+                .env("FAKETIME", format!("{:+}", self.ahead))
+                // What is measured with it takes as long as it takes.
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         let mut child = started(operator);
         let stderr = child.stderr.take().expect("a pipe");
         let lines = self.lines.clone();
