@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 
 use crate::compare::{self, COMPARISON};
-use crate::features::Features;
+use crate::features::{Features, dict_of};
+use crate::score::columns_of;
 
 /// Records that the believed frequency counts for.
 const BELIEF_FREQUENCY: f64 = 500.0;
@@ -50,15 +51,38 @@ fn shared_values(features: &Features, comparison: usize) -> BTreeMap<String, f64
         .collect()
 }
 
-/// Frequencies of the values behind full agreement, by hash: the most frequent ones, and one for the rest.
-fn frequencies(features: &Features, comparison: usize) -> (BTreeMap<String, f64>, f64) {
-    let mut counts: HashMap<u64, u64> = HashMap::new();
+/// Records by value behind full agreement, by hash.
+fn counts(features: &Features, comparison: usize) -> HashMap<u64, u64> {
+    let mut by_value: HashMap<u64, u64> = HashMap::new();
+    let columns = columns_of(comparison);
+    if columns.is_empty() {
+        for row in &features.rows {
+            match compare::term(features, row, comparison) {
+                0 => {}
+                term => *by_value.entry(term).or_default() += 1,
+            }
+        }
+        return by_value;
+    }
+    let dict = |column: usize| &features.dicts[dict_of(column)].hash;
+    let mut by_code: Vec<Vec<u64>> = columns.iter().map(|c| vec![0; dict(*c).len()]).collect();
     for row in &features.rows {
-        let term = compare::term(features, row, comparison);
-        if term != 0 {
-            *counts.entry(term).or_default() += 1;
+        let given = columns.iter().position(|c| row[*c] != 0);
+        if let Some(n) = given {
+            by_code[n][row[columns[n]] as usize] += 1;
         }
     }
+    for (column, by_code) in columns.iter().zip(by_code) {
+        for (hash, n) in dict(*column).iter().zip(by_code).filter(|(_, n)| *n > 0) {
+            *by_value.entry(*hash).or_default() += n;
+        }
+    }
+    by_value
+}
+
+/// Frequencies of the values behind full agreement, by hash: the most frequent ones, and one for the rest.
+fn frequencies(features: &Features, comparison: usize) -> (BTreeMap<String, f64>, f64) {
+    let counts = counts(features, comparison);
     if counts.is_empty() {
         return (BTreeMap::new(), 0.0);
     }

@@ -66,7 +66,7 @@ struct Frequencies {
 
 /// The columns that a comparison's value is taken from: the second where the first is missing. Those of the street
 /// are looked at together.
-fn columns_of(comparison: usize) -> &'static [usize] {
+pub(crate) fn columns_of(comparison: usize) -> &'static [usize] {
     match comparison {
         compare::GIVEN => &[col::GIVEN, col::GIVEN_READING],
         compare::FAMILY => &[col::FAMILY, col::FAMILY_READING],

@@ -7,7 +7,7 @@ use hashbrown::HashSet;
 use rayon::prelude::*;
 
 use super::{Blocking, Pass, RULES, Room, room, shard_of};
-use crate::by_key::entry;
+use crate::by_key::{entry, sort_by_key};
 
 /// Records on one side of a tile.
 const SIDE: usize = 512;
@@ -88,7 +88,7 @@ impl Blocks {
     }
 }
 
-/// Entries of records by rule, sorted, each once. `add` adds those of a record to the list of each rule.
+/// Entries by rule, sorted, each once. `add` adds those of a record to the list of each rule.
 pub(super) fn entries_by_rule(
     records: u32,
     add: impl Fn(u32, &mut [Vec<u64>]) + Sync,
@@ -104,16 +104,20 @@ pub(super) fn entries_by_rule(
             entries
         })
         .collect();
-    let rules = (0..RULES.len()).map(|rule| {
+    let mut rules: Vec<Vec<u64>> = Vec::new();
+    for rule in 0..RULES.len() {
         let mut entries = Vec::with_capacity(pieces.iter().map(|p| p[rule].len()).sum());
         for piece in &mut pieces {
             entries.append(&mut std::mem::take(&mut piece[rule]));
         }
-        entries.par_sort_unstable();
+        rules.push(entries);
+    }
+    drop(pieces);
+    rules.par_iter_mut().for_each(|entries| {
+        sort_by_key(entries);
         entries.dedup();
-        entries
     });
-    rules.collect()
+    rules
 }
 
 impl Blocking<'_> {

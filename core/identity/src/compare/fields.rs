@@ -67,7 +67,7 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
         return 1;
     }
     let texts = &f.dicts[col::GIVEN];
-    let script = |code: u32| texts.script[code as usize];
+    let script = |code: u32| texts.shape[code as usize].script;
     if rx != 0 && rx == ry {
         // Two names in kanji that are only read alike are a slip of the keyboard at best.
         let homophones =

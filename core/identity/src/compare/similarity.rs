@@ -5,9 +5,10 @@ use crate::features::Dict;
 /// Jaro-Winkler similarity of two codes of one dictionary, when it reaches `at_least`.
 pub(super) fn similarity(dict: &Dict, a: u32, b: u32, at_least: f64) -> Option<f64> {
     let (a, b) = (a as usize, b as usize);
-    let (la, lb) = (f64::from(dict.len[a]), f64::from(dict.len[b]));
-    let only_a = f64::from((dict.mask[a] & !dict.mask[b]).count_ones());
-    let only_b = f64::from((dict.mask[b] & !dict.mask[a]).count_ones());
+    let (of_a, of_b) = (dict.shape[a], dict.shape[b]);
+    let (la, lb) = (f64::from(of_a.len), f64::from(of_b.len));
+    let only_a = f64::from((of_a.mask & !of_b.mask).count_ones());
+    let only_b = f64::from((of_b.mask & !of_a.mask).count_ones());
     let common = (la - only_a).min(lb - only_b).max(0.0);
     let jaro = (common / la + common / lb + 1.0) / 3.0;
     if jaro + 0.4 * (1.0 - jaro) < at_least {
@@ -30,7 +31,8 @@ fn jaro_winkler(a: &str, b: &str) -> f64 {
 /// Whether one of two texts in plain letters begins with the other, or holds it as a piece of four letters and more.
 pub(super) fn contains(dict: &Dict, a: u32, b: u32) -> bool {
     let (a, b) = (a as usize, b as usize);
-    let (masks, either) = ([dict.mask[a], dict.mask[b]], dict.mask[a] | dict.mask[b]);
+    let masks = [a, b].map(|n| dict.shape[n].mask);
+    let either = masks[0] | masks[1];
     if !masks.contains(&either) {
         return false;
     }

@@ -15,16 +15,22 @@ pub(crate) struct Dict {
     sorted: usize,
     /// Hash of the value: the same in every run.
     pub(crate) hash: Vec<u64>,
-    /// Bit set of its characters, for upper bounds on similarity.
-    pub(crate) mask: Vec<u64>,
-    /// Length in characters, at most 255.
-    pub(crate) len: Vec<u8>,
-    /// Writing: letters of different ones cannot be compared.
-    pub(crate) script: Vec<Script>,
+    pub(crate) shape: Vec<Shape>,
     /// Names and e-mails: hash of the sound of a name, of the local part of an e-mail; 0 when there is none.
     pub(crate) derived: Vec<u32>,
     /// Names and e-mails: hash of the first characters; 0 for the missing value.
     pub(crate) prefix: Vec<u32>,
+}
+
+/// What a comparison looks at before the letters of a value, side by side: pairs are random places in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Bit set of its characters, for upper bounds on similarity.
+    pub(crate) mask: u64,
+    /// Length in characters, at most 255.
+    pub(crate) len: u8,
+    /// Writing: letters of different ones cannot be compared.
+    pub(crate) script: Script,
 }
 
 /// A hash of half the length, never 0 but for 0.
@@ -59,9 +65,7 @@ fn script(value: &str) -> Script {
 /// What is kept beside one value.
 struct Facts {
     hash: u64,
-    mask: u64,
-    len: u8,
-    script: Script,
+    shape: Shape,
     derived: u32,
     prefix: u32,
 }
@@ -90,9 +94,11 @@ impl Facts {
         };
         Self {
             hash: xxh3_64(value.as_bytes()),
-            mask,
-            len: value.chars().count().min(255) as u8,
-            script: script(value),
+            shape: Shape {
+                mask,
+                len: value.chars().count().min(255) as u8,
+                script: script(value),
+            },
             derived,
             prefix: hash(&value[..start]),
         }
@@ -120,9 +126,7 @@ impl Dict {
             let facts = piece.into_par_iter().map(|n| Facts::of(&values[n], column));
             for facts in facts.collect::<Vec<_>>() {
                 self.hash.push(facts.hash);
-                self.mask.push(facts.mask);
-                self.len.push(facts.len);
-                self.script.push(facts.script);
+                self.shape.push(facts.shape);
                 if phrased {
                     self.derived.push(facts.derived);
                     self.prefix.push(facts.prefix);
@@ -159,9 +163,7 @@ impl Dict {
     pub(super) fn reserve(&mut self, values: usize) {
         self.values.reserve(values);
         self.hash.reserve_exact(values);
-        self.mask.reserve_exact(values);
-        self.len.reserve_exact(values);
-        self.script.reserve_exact(values);
+        self.shape.reserve_exact(values);
         self.derived.reserve_exact(values);
         self.prefix.reserve_exact(values);
     }
@@ -176,9 +178,7 @@ impl Dict {
         let len = len.max(self.sorted);
         self.values.truncate(len);
         self.hash.truncate(len);
-        self.mask.truncate(len);
-        self.len.truncate(len);
-        self.script.truncate(len);
+        self.shape.truncate(len);
         self.derived.truncate(len);
         self.prefix.truncate(len);
     }
