@@ -7,6 +7,7 @@ pub mod demo;
 pub mod digest;
 pub mod evaluate;
 pub mod lookup;
+mod memory;
 pub mod profile;
 pub mod quarantine;
 pub mod report;

@@ -406,16 +406,50 @@ fn bad_rows_are_counted_and_rows_keep_their_numbers() {
 }
 
 #[test]
-fn what_comes_out_is_the_same_for_any_shards_and_from_parquet() {
+fn what_comes_out_is_the_same_for_any_shards_memory_and_threads_and_from_parquet() {
     let place = Place::new();
     let file = data("fake_1000.csv").display().to_string();
+    let both = |place: &Place| {
+        (
+            place.table("clusters.parquet"),
+            place.table("edges.parquet"),
+        )
+    };
     place.dedupe(&[&file, "--shards", "1", "--threads", "1"]);
-    let one = place.clusters();
-    place.dedupe(&[&file, "--shards", "16", "--memory", "1GB"]);
-    assert_eq!(place.clusters(), one);
+    let (one, clusters) = (both(&place), place.clusters());
+    for more in [
+        ["--shards", "16", "--memory", "1GB"],
+        ["--threads", "3", "--memory", "130MB"],
+    ] {
+        place.dedupe(&[&[&*file], &more[..]].concat());
+        assert!(both(&place) == one, "{more:?}");
+    }
     let parquet = as_parquet(&place, &file);
     place.dedupe(&[&parquet]);
-    assert_eq!(place.clusters(), one);
+    assert_eq!(place.clusters(), clusters);
+}
+
+#[test]
+fn records_that_memory_cannot_hold_are_refused_before_they_are_read() {
+    const ROWS: usize = 400_000;
+    let place = Place::new();
+    let mut text = String::from("given_name,family_name,email\n");
+    for n in 0..ROWS {
+        text.push_str(&format!("Ann,Nobody,p{n:06}@example.com\n"));
+    }
+    let file = place.write("people.csv", text);
+    let began = std::time::Instant::now();
+    let said = place.refuses(&[&file, "--memory", "80MB"]);
+    let about = |said: &str| {
+        let (_, after) = said.split_once("about ")?;
+        let (rows, _) = after.split_once(" rows need ")?;
+        rows.replace(',', "").parse::<usize>().ok()
+    };
+    let rows = about(&said).unwrap_or_else(|| panic!("no number of rows in {said}"));
+    assert!(rows.abs_diff(ROWS) < ROWS / 20, "{said}");
+    assert!(said.contains("--memory allows 80 MB. Allow more"), "{said}");
+    assert!(!Path::new(&place.out()).exists(), "{said}");
+    assert!(began.elapsed().as_secs() < 30, "all was read: {said}");
 }
 
 #[test]

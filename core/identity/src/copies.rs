@@ -162,9 +162,9 @@ fn firsts(matcher: &Matcher, policy: &Policy, pinned: &HashSet<u32>) -> Vec<u32>
 /// The record that stands for each record in a partition: the smallest one among those that say the same and that
 /// sure links connect, or that are in one file where files are linked. It is the same whether all pairs of copies have
 /// links or each has one to the first.
-pub(crate) fn standing_for(
+pub(crate) fn standing_for<'a>(
     matcher: &Matcher,
-    accepted: &[Edge],
+    accepted: impl Iterator<Item = &'a Edge>,
     pins: &Pins,
     policy: &Policy,
 ) -> Vec<u32> {

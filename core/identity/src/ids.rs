@@ -12,6 +12,16 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::features::parse_id;
 use crate::registry::{Customer, Registry};
 
+/// A number as 32 digits. The formatting of the standard library takes several times as long, and there are two a record.
+pub(crate) fn hexadecimal(number: u128, digits: &mut [u8; 32]) -> &str {
+    let bytes = number.to_be_bytes();
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(digits).unwrap_or_default()
+}
+
 macro_rules! id {
     ($name:ident, $letter:literal, $what:literal) => {
         #[doc = $what]
@@ -20,7 +30,8 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($letter, "{:032x}"), self.0)
+                f.write_str(concat!($letter))?;
+                f.write_str(hexadecimal(self.0, &mut [0; 32]))
             }
         }
 
@@ -105,6 +116,54 @@ fn fresh(record: u128, taken: impl Fn(CustomerId) -> bool) -> CustomerId {
     let free = ids.find(|id| !taken(*id));
     // All 256 were never seen taken.
     free.unwrap_or(CustomerId(xxh3_128(&record.to_be_bytes())))
+}
+
+/// The ids of customers and households in a first run, made when they are asked for: that of a customer comes from its
+/// first record, that of a household from its first customer.
+pub struct FirstIds<'a> {
+    records: &'a [u128],
+    household: &'a [u32],
+    /// First record of each customer.
+    record: Vec<u32>,
+    /// First customer of each household.
+    customer: Vec<u32>,
+}
+
+impl<'a> FirstIds<'a> {
+    /// Of the customer of each record and the household of each customer, both numbered in the order of their first.
+    pub(crate) fn new(records: &'a [u128], customer: &[u32], household: &'a [u32]) -> Self {
+        Self {
+            records,
+            household,
+            record: firsts(customer),
+            customer: firsts(household),
+        }
+    }
+
+    /// Id of a customer.
+    #[must_use]
+    pub fn customer(&self, customer: u32) -> CustomerId {
+        let first = self.record[customer as usize];
+        fresh(self.records[first as usize], |_| false)
+    }
+
+    /// Id of the household of a customer.
+    #[must_use]
+    pub fn household_of(&self, customer: u32) -> HouseholdId {
+        let household = self.household[customer as usize];
+        HouseholdId::of(self.customer(self.customer[household as usize]))
+    }
+}
+
+/// The first member of each group; groups are numbered in the order of these.
+fn firsts(group: &[u32]) -> Vec<u32> {
+    let mut firsts = Vec::new();
+    for (member, group) in (0..).zip(group) {
+        if *group as usize == firsts.len() {
+            firsts.push(member);
+        }
+    }
+    firsts
 }
 
 /// What became of the ids.

@@ -17,6 +17,7 @@ mod explain;
 mod features;
 mod fold;
 mod frequency;
+mod group;
 mod guard;
 mod household;
 mod identifiers;
@@ -26,6 +27,7 @@ mod link;
 mod matching;
 mod model;
 mod policy;
+mod pool;
 mod preview;
 mod registry;
 mod repair;
@@ -47,9 +49,9 @@ pub use explain::{
     ClusterExplanation, Explanation, Link, Member, Part, Split, explain, explain_customer,
 };
 pub use features::{Features, FeaturesBuilder, RecordSet};
+pub use group::{Grouped, group};
 pub use guard::Guard;
-pub use household::{Households, household_of};
-pub use ids::{CustomerId, HouseholdId, IdEvent};
+pub use ids::{CustomerId, FirstIds, HouseholdId, IdEvent};
 pub use lexicon::{Lexicon, Name};
 pub use link::{Linked, link, relink};
 pub use model::{Diagnostic, Doubt, Level, MODEL_FORMAT, Model, Parameters, RuleStats};

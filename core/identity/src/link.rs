@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 
 use crate::affected::{Change, affected};
-use crate::edge::{Edge, PIN_RULE};
+use crate::edge::Edge;
 use crate::features::Features;
-use crate::guard::{Guard, differ};
-use crate::household::{self, Households};
-use crate::identifiers::{self, Holders};
+use crate::group::{Clusters, cluster};
+use crate::guard::Guard;
+use crate::household::households;
+use crate::identifiers::Holders;
 use crate::ids::{self, Assigned, HouseholdId, IdEvent};
 use crate::policy::{Decision, Policy};
 use crate::registry::Registry;
-use crate::repair;
+use crate::repair::Forest;
 use crate::score::Matcher;
 
 /// Who is who.
@@ -28,8 +29,9 @@ pub struct Linked {
     pub household: Vec<u32>,
     /// Id of each household.
     pub household_ids: Vec<HouseholdId>,
-    /// Links that stand among the records that were put together anew, ordered by records: both ends are in one customer.
-    pub links: Vec<Edge>,
+    /// Links that stand by an identifier or a steward's decision, among the records that were put together anew, ordered by
+    /// records. Those that stand by their score are the edges within a customer.
+    pub proofs: Vec<Edge>,
     /// Pairs that a person should look at, most valuable first.
     pub review: Vec<Edge>,
     /// What happened to ids since the previous registry; to be appended.
@@ -73,57 +75,23 @@ pub(crate) fn put_together(
     records: &[u32],
     holders: &[Holders],
 ) -> Linked {
-    matcher.shards_are_done();
     let features = &matcher.features;
-    let mut among = vec![false; features.len()];
-    records.iter().for_each(|r| among[*r as usize] = true);
-    let mut guards = BTreeMap::new();
     let pins = Pins::new(features, policy);
-    let mut accepted = identifiers::links(matcher, holders, records, policy, &mut guards);
-    let always = pins.always.iter().filter(|(a, _)| among[*a as usize]);
-    accepted.extend(always.map(|(a, b)| Edge {
-        weight: 100.0,
-        probability: 1.0,
-        ..matcher.edge(*a, *b, PIN_RULE)
-    }));
-    let mut weak = Vec::new();
-    for edge in edges.iter().filter(|e| among[e.left as usize]) {
-        let (a, b) = (matcher.row(edge.left), matcher.row(edge.right));
-        if f64::from(edge.probability) < policy.match_probability {
-            weak.push(*edge);
-        } else if pins.never.contains(&(edge.left, edge.right)) {
-            *guards.entry(Guard::Pin).or_default() += 1;
-        } else if differ(a, b, &edge.levels, policy.birth_date_conflict) == Some(Guard::Business) {
-            *guards.entry(Guard::Business).or_default() += 1;
-        } else {
-            accepted.push(*edge);
-        }
-    }
-    accepted.sort_by(|x, y| {
-        (x.left, x.right)
-            .cmp(&(y.left, y.right))
-            .then(y.weight.total_cmp(&x.weight))
-    });
-    accepted.dedup_by_key(|e| (e.left, e.right));
-    let clusters = repair::partition(
-        matcher,
-        records,
-        &accepted,
-        weak,
-        &pins,
-        policy,
-        &mut guards,
-    );
-    let customer = number(&roots(features, previous, clusters, &among));
+    let Clusters {
+        forest,
+        mut proofs,
+        guards,
+    } = cluster(matcher, edges, policy, &pins, records, holders);
+    let customer = number(&roots(features, previous, forest, records));
     let same = |e: &Edge| customer[e.left as usize] == customer[e.right as usize];
-    accepted.retain(same);
+    proofs.retain(same);
     let mut review: Vec<Edge> = edges
         .iter()
         .copied()
         .filter(|e| !same(e) && !pins.never.contains(&(e.left, e.right)))
         .collect();
     let value = |e: &Edge| e.probability * (1.0 - e.probability);
-    review.sort_by(|x, y| {
+    review.sort_unstable_by(|x, y| {
         value(y)
             .total_cmp(&value(x))
             .then((x.left, x.right).cmp(&(y.left, y.right)))
@@ -133,12 +101,14 @@ pub(crate) fn put_together(
         aliases,
         events,
     } = ids::assign(&features.ids, &customer, previous);
-    let Households {
-        household,
-        household_ids,
-    } = household::household_of(features, &customer, &customers);
+    let household = households(features, &customer, customers.len());
+    let mut household_ids = Vec::new();
     for (customer, household) in customers.iter_mut().zip(&household) {
-        customer.household = Some(household_ids[*household as usize]);
+        let household = *household as usize;
+        if household == household_ids.len() {
+            household_ids.push(HouseholdId::of(customer.id));
+        }
+        customer.household = Some(household_ids[household]);
     }
     Linked {
         registry: Registry {
@@ -149,7 +119,7 @@ pub(crate) fn put_together(
         },
         household,
         household_ids,
-        links: accepted,
+        proofs,
         review,
         events,
         guards,
@@ -161,12 +131,14 @@ pub(crate) fn put_together(
 fn roots(
     features: &Features,
     previous: &Registry,
-    mut clusters: repair::Forest,
-    among: &[bool],
+    mut clusters: Forest,
+    records: &[u32],
 ) -> Vec<u32> {
+    let mut among = vec![false; features.len()];
+    records.iter().for_each(|r| among[*r as usize] = true);
     let mut first = vec![u32::MAX; previous.customers.len()];
     let mut before = previous.walk();
-    let records = (0..).zip(&features.ids).zip(among);
+    let records = (0..).zip(&features.ids).zip(&among);
     let root = records.map(
         |((record, id), among)| match (among, before.customer_of(*id)) {
             (false, Some(customer)) => {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
+use crate::by_key::entry;
 use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
 use crate::copies::{SURE, standing_for};
 use crate::edge::{Edge, IDENTIFIER_RULE, PIN_RULE};
@@ -14,6 +15,7 @@ use crate::guard::{Guard, differ};
 use crate::identifiers::identifier_columns;
 use crate::link::Pins;
 use crate::policy::Policy;
+use crate::pool::Pool;
 use crate::score::{Matcher, Parts};
 
 /// What a number is worth that one person has, when two clusters share it: the odds, in bits, that they are one
@@ -43,41 +45,45 @@ impl Forest {
         a != b
     }
 
+    /// Puts a member of a set below another root; the other members have to be put somewhere too.
+    fn put(&mut self, member: u32, root: u32) {
+        self.0[member as usize] = root;
+    }
+
+    /// The root of each.
     pub(crate) fn roots(mut self) -> Vec<u32> {
         (0..self.0.len() as u32).map(|i| self.find(i)).collect()
     }
 }
 
-/// The clusters of some records, a tree each.
+/// The clusters of some records, a tree each. Edges are links unless they are refused, or too weak to be links on their
+/// own, by their places in the pool, which edges of copies are added to.
 pub(crate) fn partition(
     matcher: &Matcher,
     records: &[u32],
-    accepted: &[Edge],
-    mut weak: Vec<Edge>,
+    pool: &mut Pool<'_>,
+    [mut accepted, mut weak]: [Vec<u32>; 2],
     pins: &Pins,
     policy: &Policy,
     guards: &mut BTreeMap<Guard, u64>,
 ) -> Forest {
-    let n = matcher.features.len();
     // Copies say nothing that the record which stands for them does not say: it alone is looked at.
-    let standing = standing_for(matcher, accepted, pins, policy);
+    let links = accepted.iter().map(|place| pool.at(*place));
+    let standing = standing_for(matcher, links, pins, policy);
     let stands = |record: u32| standing[record as usize] == record;
-    let moved = |e: &Edge| moved(e, &standing);
-    let of_copies: Vec<Edge> = accepted
-        .iter()
-        .filter(|e| !stands(e.left) || !stands(e.right))
-        .filter_map(moved)
-        .collect();
-    let accepted: Vec<&Edge> = accepted
-        .iter()
-        .filter(|e| stands(e.left) && stands(e.right))
-        .chain(&of_copies)
-        .collect();
-    weak.retain_mut(|e| moved(e).map(|moved| *e = moved).is_some());
-    weak.sort_by(once_each);
-    weak.dedup_by_key(|e| (e.left, e.right));
-    let mut forest = Forest::new(n);
-    for e in &accepted {
+    for places in [&mut accepted, &mut weak] {
+        places.retain_mut(|place| match moved(pool.at(*place), &standing) {
+            Moved::Not => true,
+            Moved::To(edge) => {
+                *place = pool.add(edge);
+                true
+            }
+            Moved::Away => false,
+        });
+    }
+    let pool = &*pool;
+    let mut forest = Forest::new(matcher.features.len());
+    for e in accepted.iter().map(|place| pool.at(*place)) {
         forest.union(e.left, e.right);
     }
     let mut never: HashSet<u32> = HashSet::new();
@@ -87,50 +93,46 @@ pub(crate) fn partition(
             never.insert(root);
         }
     }
-    let mut by_root: Vec<(u32, u32)> = (0..)
-        .zip(&accepted)
-        .map(|(at, e)| (forest.find(e.left), at))
+    let by_root = accepted.into_iter();
+    let mut by_root: Vec<u64> = by_root
+        .map(|place| entry(forest.find(pool.at(place).left), place))
         .collect();
-    drop(forest);
     by_root.par_sort_unstable();
     let repair = Repair {
         matcher,
         pins,
         policy,
     };
-    let edges_of = |component: &[(u32, u32)]| {
-        let edges = component.iter().map(|e| accepted[e.1 as usize]);
-        let mut edges: Vec<&Edge> = edges.collect();
-        edges.sort_by(|x, y| once_each(x, y));
-        edges.dedup_by_key(|e| (e.left, e.right));
-        edges
-    };
-    let components: Vec<&[(u32, u32)]> = by_root.chunk_by(|a, b| a.0 == b.0).collect();
-    let suspects: Vec<bool> = components
-        .par_iter()
-        .map(|component| {
-            let edges = edges_of(component);
+    let repaired = by_root
+        .par_chunk_by(|a, b| a >> 32 == b >> 32)
+        .filter_map(|links| {
+            let edges = once_each_of(links.iter().map(|link| pool.at(*link as u32)));
             let mut members: Vec<u32> = edges.iter().flat_map(|e| [e.left, e.right]).collect();
             members.sort_unstable();
             members.dedup();
-            never.contains(&component[0].0) || suspect(matcher, &members, &edges, policy)
-        })
-        .collect();
-    let mut result = Forest::new(n);
-    for (component, suspect) in components.iter().zip(suspects) {
-        if suspect {
-            let edges = edges_of(component).into_iter().copied();
-            repair.run(edges.collect(), &mut result, guards);
-        } else {
-            for e in component.iter().map(|e| accepted[e.1 as usize]) {
-                result.union(e.left, e.right);
-            }
-        }
+            let root = (links[0] >> 32) as u32;
+            let suspect = never.contains(&root) || suspect(matcher, &members, &edges, policy);
+            suspect.then(|| repair.run(members, edges))
+        });
+    let repaired: Vec<Repaired> = repaired.collect();
+    drop(by_root);
+    for Repaired { roots, refused } in repaired {
+        roots
+            .iter()
+            .for_each(|(member, root)| forest.put(*member, *root));
+        refused
+            .iter()
+            .for_each(|guard| *guards.entry(*guard).or_default() += 1);
     }
+    weak.retain(|place| {
+        let e = pool.at(*place);
+        forest.find(e.left) != forest.find(e.right)
+    });
+    let weak = once_each_of(weak.iter().map(|place| pool.at(*place)));
     let records: Vec<u32> = records.iter().copied().filter(|r| stands(*r)).collect();
-    reconsider(&repair, &records, weak, &mut result);
-    join_copies(matcher, &standing, policy, &mut result);
-    result
+    reconsider(&repair, &records, weak, &mut forest);
+    join_copies(matcher, &standing, policy, &mut forest);
+    forest
 }
 
 /// Puts copies with the record that stands for them; where only pairs across files count, when it is with one of another
@@ -149,18 +151,40 @@ fn join_copies(matcher: &Matcher, standing: &[u32], policy: &Policy, result: &mu
     }
 }
 
-/// An edge of copies as one of the records that stand for them; nothing where both are copies of one.
-fn moved(e: &Edge, standing: &[u32]) -> Option<Edge> {
+/// An edge of copies, as one of the records that stand for them.
+enum Moved {
+    /// Both ends stand for themselves.
+    Not,
+    To(Edge),
+    /// Both are copies of one.
+    Away,
+}
+
+fn moved(e: &Edge, standing: &[u32]) -> Moved {
     let (a, b) = (standing[e.left as usize], standing[e.right as usize]);
-    (a != b).then_some(Edge {
-        left: a.min(b),
-        right: a.max(b),
-        ..*e
-    })
+    if a == b {
+        Moved::Away
+    } else if (a, b) == (e.left, e.right) {
+        Moved::Not
+    } else {
+        Moved::To(Edge {
+            left: a.min(b),
+            right: a.max(b),
+            ..*e
+        })
+    }
+}
+
+/// Edges ordered by records, of each pair the strongest.
+fn once_each_of<'a>(edges: impl Iterator<Item = &'a Edge>) -> Vec<&'a Edge> {
+    let mut edges: Vec<&Edge> = edges.collect();
+    edges.sort_unstable_by(|x, y| once_each(x, y));
+    edges.dedup_by_key(|e| (e.left, e.right));
+    edges
 }
 
 /// The edges of a pair side by side, first the strongest, which a proof is before a score.
-fn once_each(x: &Edge, y: &Edge) -> std::cmp::Ordering {
+pub(crate) fn once_each(x: &Edge, y: &Edge) -> std::cmp::Ordering {
     (x.left, x.right)
         .cmp(&(y.left, y.right))
         .then(y.weight.total_cmp(&x.weight))
@@ -175,10 +199,10 @@ pub(crate) fn strongest_first(x: &Edge, y: &Edge) -> std::cmp::Ordering {
 
 /// Pairs that alone were not enough: the records around them may decide. They join clusters whose whole
 /// evidence reaches the match probability.
-fn reconsider(repair: &Repair<'_>, records: &[u32], mut weak: Vec<Edge>, result: &mut Forest) {
+fn reconsider(repair: &Repair<'_>, records: &[u32], mut weak: Vec<&Edge>, result: &mut Forest) {
     let p = repair.policy.match_probability.clamp(0.5, 0.999_999);
     let at_least = (p / (1.0 - p)).log2() as f32;
-    weak.sort_by(strongest_first);
+    weak.sort_unstable_by(|x, y| strongest_first(x, y));
     let ends = weak.iter().flat_map(|e| [e.left, e.right]);
     let mut parts: HashMap<u32, Vec<u32>> = ends.map(|r| (result.find(r), Vec::new())).collect();
     for record in records {
@@ -236,18 +260,28 @@ struct Repair<'a> {
     policy: &'a Policy,
 }
 
+/// What became of a cluster.
+struct Repaired {
+    /// Its members, each with the smallest of its part.
+    roots: Vec<(u32, u32)>,
+    /// Why links were refused.
+    refused: Vec<Guard>,
+}
+
 impl Repair<'_> {
-    fn run(&self, mut edges: Vec<Edge>, result: &mut Forest, guards: &mut BTreeMap<Guard, u64>) {
-        edges.sort_by(strongest_first);
-        let mut parts: HashMap<u32, Vec<u32>> = HashMap::new();
-        for e in &edges {
-            parts.entry(e.left).or_insert_with(|| vec![e.left]);
-            parts.entry(e.right).or_insert_with(|| vec![e.right]);
-        }
+    /// Puts a cluster together again, strongest link first. `members` are in order, and no pair of them has two edges.
+    fn run(&self, members: Vec<u32>, mut edges: Vec<&Edge>) -> Repaired {
+        edges.sort_unstable_by(|x, y| strongest_first(x, y));
+        let place = |record: u32| members.binary_search(&record).unwrap_or_default() as u32;
+        let ends = edges.iter().map(|e| (place(e.left), place(e.right)));
+        let ends: Vec<(u32, u32)> = ends.collect();
+        let mut forest = Forest::new(members.len());
+        let mut parts: Vec<Vec<u32>> = members.iter().map(|m| vec![*m]).collect();
+        let mut refused = Vec::new();
         // A second pass takes links up again that were refused while their clusters were still small.
         for pass in 0..2 {
-            for e in &edges {
-                let (a, b) = (result.find(e.left), result.find(e.right));
+            for (e, (left, right)) in edges.iter().zip(&ends) {
+                let (a, b) = (forest.find(*left), forest.find(*right));
                 if a == b {
                     continue;
                 }
@@ -255,18 +289,26 @@ impl Repair<'_> {
                     None
                 } else {
                     let proven = e.rule == IDENTIFIER_RULE;
-                    self.refuse(&parts[&a], &parts[&b], proven, 0.0)
+                    self.refuse(&parts[a as usize], &parts[b as usize], proven, 0.0)
                 };
                 match refusal {
-                    Some(guard) if pass == 1 => *guards.entry(guard).or_default() += 1,
+                    Some(guard) if pass == 1 => refused.push(guard),
                     Some(_) => {}
                     None => {
-                        result.union(a, b);
-                        let taken = parts.remove(&a.max(b)).unwrap_or_default();
-                        parts.entry(a.min(b)).or_default().extend(taken);
+                        forest.union(a, b);
+                        let taken = std::mem::take(&mut parts[a.max(b) as usize]);
+                        parts[a.min(b) as usize].extend(taken);
                     }
                 }
             }
+        }
+        let roots = forest
+            .roots()
+            .into_iter()
+            .map(|root| members[root as usize]);
+        Repaired {
+            roots: members.iter().copied().zip(roots).collect(),
+            refused,
         }
     }
 

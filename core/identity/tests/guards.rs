@@ -5,7 +5,7 @@ mod common;
 use anyhow::Result;
 use common::made::{Made, batch, id, made, town};
 use musubi_identity::{
-    Decision, Features, Guard, Linked, Matcher, Pin, Policy, Registry, link, train,
+    Decision, Features, Grouped, Guard, Linked, Matcher, Pin, Policy, Registry, group, link, train,
 };
 
 /// People of the town beside whom the records of a case live.
@@ -43,6 +43,7 @@ fn run_among(policy: &Policy, records: &[String], population: Option<f64>) -> Re
     let features = matcher.features();
     let edges = matcher.shard(policy, 0, 1, None)?;
     let linked = link(&matcher, &edges.edges, &Registry::default(), policy);
+    assert_same(&group(&matcher, &edges.edges, policy), &linked, &matcher);
     let customers = numbers
         .map(|n| linked.registry.customer[features.index_of(&id(n)).expect("a record") as usize])
         .collect();
@@ -51,6 +52,29 @@ fn run_among(policy: &Policy, records: &[String], population: Option<f64>) -> Re
         customers,
         ignored: features.ignored.values().sum(),
     })
+}
+
+/// A first run comes to the same without what only later runs need.
+fn assert_same(grouped: &Grouped, linked: &Linked, matcher: &Matcher) {
+    let Linked {
+        registry,
+        household,
+        household_ids,
+        guards,
+        proofs,
+        ..
+    } = linked;
+    assert_eq!(grouped.customer, registry.customer);
+    assert_eq!(&grouped.household, household);
+    assert_eq!(&grouped.guards, guards);
+    assert_eq!(&grouped.proofs, proofs);
+    assert_eq!(grouped.customers(), registry.customers.len());
+    assert_eq!(grouped.households(), household_ids.len());
+    let ids = grouped.ids(matcher);
+    for (number, customer) in (0..).zip(&registry.customers) {
+        assert_eq!(ids.customer(number), customer.id);
+        assert_eq!(Some(ids.household_of(number)), customer.household);
+    }
 }
 
 fn at_home(fields: &str) -> String {

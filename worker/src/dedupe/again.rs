@@ -13,12 +13,13 @@ use serde::Deserialize;
 
 use super::{
     Settings, Watch,
-    clock::{self, Clock},
+    clock::Clock,
     labels::Labels,
     policy, read_model,
     records::{self, Answers},
     tables,
 };
+use crate::memory;
 
 /// Clusters, and everything that they were decided by.
 pub struct Again {
@@ -156,9 +157,9 @@ impl Again {
             truth: None,
             household: None,
         };
-        let memory = clock::available();
+        let most = memory::available();
         let clock = &mut Clock::default();
-        let records = records::read(&tables, &country, &answers, memory, clock, &Silent)?;
+        let records = records::read(&tables, &country, &answers, most, clock, &Silent)?;
         let registry = clusters(&folder.join("clusters.parquet"))?;
         ensure!(
             registry.records.len() == records.features.len(),

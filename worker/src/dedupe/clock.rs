@@ -4,6 +4,8 @@ use std::{fs, time::Instant};
 
 use serde::Serialize;
 
+use crate::memory::peak;
+
 /// What a phase took.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Phase {
@@ -13,6 +15,8 @@ pub struct Phase {
     pub cpu_seconds: f64,
     /// Seconds by the clock.
     pub wall_seconds: f64,
+    /// The most memory that the process had until its end, in bytes.
+    pub peak_memory_bytes: u64,
 }
 
 /// A beginning.
@@ -44,16 +48,18 @@ impl Clock {
             wall -= self.phases.iter().map(|p| p.wall_seconds).sum::<f64>() - began.2;
             cpu -= self.phases.iter().map(|p| p.cpu_seconds).sum::<f64>() - began.3;
         }
-        let (wall, cpu) = (wall.max(0.0), cpu.max(0.0));
+        let (wall, cpu, peak) = (wall.max(0.0), cpu.max(0.0), peak());
         match self.phases.iter_mut().find(|p| p.phase == phase) {
             Some(known) => {
                 known.wall_seconds += wall;
                 known.cpu_seconds += cpu;
+                known.peak_memory_bytes = peak;
             }
             None => self.phases.push(Phase {
                 phase,
                 cpu_seconds: cpu,
                 wall_seconds: wall,
+                peak_memory_bytes: peak,
             }),
         }
     }
@@ -75,31 +81,6 @@ pub(super) fn cpu_seconds() -> f64 {
     let ticks: f64 = ticks.filter_map(|t| t.parse::<f64>().ok()).sum();
     // The kernel counts in hundredths of a second on every architecture that Rust runs on.
     ticks / 100.0
-}
-
-fn status(name: &str) -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix(name));
-    let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.unwrap_or(0) << 10
-}
-
-/// Memory of this process in bytes.
-pub(super) fn resident() -> u64 {
-    status("VmRSS:")
-}
-
-/// The most memory that this process had, in bytes.
-pub(super) fn peak() -> u64 {
-    status("VmHWM:")
-}
-
-/// Memory of the machine that is free, in bytes; a gigabyte where nobody says.
-pub(super) fn available() -> u64 {
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = memory.lines().find_map(|l| l.strip_prefix("MemAvailable:"));
-    let kilobytes = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-    kilobytes.map_or(1 << 30, |k| k << 10)
 }
 
 /// Bytes for people.

@@ -183,7 +183,7 @@ impl Labels {
             table.rows(&mut |piece| {
                 match piece {
                     Piece::Bad(..) => rows += 1,
-                    Piece::Rows(numbers, batch) => {
+                    Piece::Rows(numbers, batch, _) => {
                         rows += numbers.len();
                         let Some(at) = at else { return Ok(true) };
                         for (number, value) in numbers.iter().zip(text(&batch, at)) {

@@ -6,6 +6,7 @@ mod clock;
 mod dates;
 mod guess;
 mod labels;
+mod need;
 mod page;
 mod records;
 mod role;
@@ -18,8 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use musubi_identity::{
-    COMPARISON, Diagnostic, Edge, Edges, IDENTIFIER_RULE, Linked, Matcher, Model, PIN_RULE, Policy,
-    Registry, Room, link, train_within,
+    COMPARISON, Diagnostic, Edge, Edges, Grouped, Matcher, Model, Policy, Room, group, train_within,
 };
 
 pub use self::{
@@ -37,6 +37,7 @@ use self::{
     records::{Answers, Records},
     table::Table,
 };
+use crate::memory;
 
 /// What to do.
 #[derive(Clone, Debug, Default)]
@@ -129,18 +130,19 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
     let inputs = inputs(&tables);
     watch.columns(&inputs);
     ensure_evidence(&tables)?;
+    let most = settings.memory.unwrap_or_else(memory::available);
+    need::ensure_enough(&tables, most, settings.memory.is_some())?;
     std::fs::create_dir_all(&settings.out)
         .with_context(|| format!("cannot make the folder {}", settings.out.display()))?;
     let mut policy = policy(settings);
     let labels = settings.labels.as_deref();
     let labels = labels.map(|path| Labels::read(path, &tables)).transpose()?;
-    let memory = settings.memory.unwrap_or_else(clock::available);
     let answers = Answers {
         truth: settings.truth.as_deref(),
         household: settings.household.as_deref(),
     };
     watch.phase("reading and normalising");
-    let mut records = records::read(&tables, &country, &answers, memory, &mut clock, watch)?;
+    let mut records = records::read(&tables, &country, &answers, most, &mut clock, watch)?;
     if let Some(labels) = &labels {
         policy.pins = labels.pins(&tables, &records.source, settings.link)?;
     }
@@ -149,7 +151,7 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
         None => None,
     };
     let mut features = std::mem::take(&mut records.features);
-    let room = Room(memory.saturating_sub(clock::resident()));
+    let room = Room(most.saturating_sub(memory::resident()));
     let model = match known {
         Some(model) => model,
         None => {
@@ -165,36 +167,30 @@ fn whole(settings: &Settings, watch: &dyn Watch) -> Result<Stats> {
         (matcher, found)
     });
     watch.phase("putting together");
-    let linked = clock.time("link", || {
-        let mut linked = link(&matcher, &edges, &Registry::default(), &policy);
-        // Of a first run, what happened to ids and whom to ask about is in the clusters and the edges.
-        (linked.events, linked.review) = (Vec::new(), Vec::new());
-        linked
-    });
+    let grouped = clock.time("link", || group(&matcher, &edges, &policy));
     let found = Found {
         matcher,
         model,
         edges,
         pairs,
-        linked,
+        grouped,
         policy,
         shards,
     };
     watch.phase("writing");
-    let links = found.links();
     clock.time("write", || {
         write::clusters(&settings.out, &tables, &records, &found)?;
-        write::edges(&settings.out, &links)?;
+        write::edges(&settings.out, found.links())?;
         write::text(&settings.out, "model.json", &found.model.to_json()?)
     })?;
     watch.phase("judging");
     let wall = began.elapsed().as_secs_f64();
-    let mut stats = stats::judge(settings, inputs, &records, &found, &links, &mut clock);
+    let mut stats = stats::judge(settings, inputs, &records, &found, &mut clock);
     stats.labels = labels.map(|labels| stats::Labelled::of(settings, &found, labels.open));
     stats.wall_seconds = wall;
     stats.country = country;
-    stats.memory_limit_bytes = memory;
-    let page = page::html(&stats, &found, &links);
+    stats.memory_limit_bytes = most;
+    let page = page::html(&stats, &found);
     write::text(&settings.out, "report.html", &page)?;
     write::text(
         &settings.out,
@@ -212,7 +208,7 @@ struct Found {
     edges: Vec<Edge>,
     /// Pairs that were scored.
     pairs: u64,
-    linked: Linked,
+    grouped: Grouped,
     policy: Policy,
     shards: u32,
 }
@@ -220,7 +216,7 @@ struct Found {
 impl Found {
     /// Customer of each row, numbered.
     fn customer(&self) -> &[u32] {
-        &self.linked.registry.customer
+        &self.grouped.customer
     }
 
     /// What is to be known of comparisons that the records have values for.
@@ -232,25 +228,22 @@ impl Found {
         self.model.diagnostics.iter().filter(given)
     }
 
-    /// The links that stand: scored pairs within one customer, and those that an identifier proves or a label says.
-    fn links(&self) -> Vec<Edge> {
+    /// The links that stand, ordered by records: scored pairs within one customer, and those that an identifier proves or a
+    /// label says, as which a pair stands that is both.
+    fn links(&self) -> impl Iterator<Item = &Edge> {
         let customer = self.customer();
         let same = |e: &&Edge| customer[e.left as usize] == customer[e.right as usize];
-        let proved = |e: &&Edge| matches!(e.rule, IDENTIFIER_RULE | PIN_RULE);
-        let proofs = || self.linked.links.iter().filter(proved);
-        let scored = self.edges.iter().filter(same).count();
-        let mut links: Vec<Edge> = Vec::with_capacity(proofs().count() + scored);
-        links.extend(proofs());
-        links.extend(self.edges.iter().filter(same));
-        // A pair that is proved stands as that.
-        links.sort_unstable_by(|a, b| {
-            (a.left, a.right)
-                .cmp(&(b.left, b.right))
-                .then(b.weight.total_cmp(&a.weight))
-                .then(b.rule.cmp(&a.rule))
-        });
-        links.dedup_by_key(|e| (e.left, e.right));
-        links
+        let mut scored = self.edges.iter().filter(same).peekable();
+        let mut proved = self.grouped.proofs.iter().peekable();
+        let pair = |e: &&Edge| (e.left, e.right);
+        std::iter::from_fn(move || {
+            let next = proved.peek().map(pair);
+            if next.is_none_or(|next| scored.peek().is_some_and(|e| pair(e) < next)) {
+                return scored.next();
+            }
+            scored.next_if(|e| Some(pair(e)) == next);
+            proved.next()
+        })
     }
 }
 

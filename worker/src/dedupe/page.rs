@@ -12,7 +12,7 @@ use crate::report::{
     reliability,
 };
 
-pub(super) fn html(stats: &Stats, found: &Found, links: &[Edge]) -> String {
+pub(super) fn html(stats: &Stats, found: &Found) -> String {
     let files: Vec<&str> = stats.inputs.iter().map(|i| i.source.as_str()).collect();
     let lead = match stats.mode {
         "link" => "Who of one file is in the other.",
@@ -121,7 +121,7 @@ pub(super) fn html(stats: &Stats, found: &Found, links: &[Edge]) -> String {
                 "counted by the truth"
             }
         ),
-        &rules(&found.model, links),
+        &rules(&found.model, found.links()),
     );
     heading(&mut out, "The run");
     section(
@@ -429,7 +429,7 @@ fn model(stats: &Stats, model: &Model) -> String {
     out
 }
 
-fn rules(model: &Model, links: &[Edge]) -> String {
+fn rules<'a>(model: &Model, links: impl Iterator<Item = &'a Edge>) -> String {
     let mut first: BTreeMap<&str, u64> = BTreeMap::new();
     for link in links {
         *first

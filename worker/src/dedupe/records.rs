@@ -25,6 +25,7 @@ use super::{
     role::{Part, Role},
     table::{BadRow, Piece, Table, numbered, text},
 };
+use crate::memory;
 
 /// All records, ready to be compared.
 pub(super) struct Records {
@@ -70,6 +71,11 @@ impl Labels {
             }
         };
         self.of.push(number);
+    }
+
+    /// The number of each row; the texts are of no use any more.
+    fn numbers(self) -> Vec<u32> {
+        self.of
     }
 }
 
@@ -213,11 +219,12 @@ pub(super) fn read(
         watch,
         memory,
     };
+    build.reserve(tables.iter().filter_map(|table| table.rows).sum());
     for (number, table) in tables.iter().enumerate() {
         build.table(u32::try_from(number)?, table, country, answers)?;
     }
     let (source, builder) = (build.source, build.builder);
-    let (truth, household) = (build.truth.of, build.household.of);
+    let (truth, household) = (build.truth.numbers(), build.household.numbers());
     let (bad, bad_rows, understood) = (build.bad, build.bad_rows, build.understood);
     let features = clock.time("features", || builder.finish());
     Ok(Records {
@@ -232,6 +239,13 @@ pub(super) fn read(
 }
 
 impl Build<'_> {
+    /// Makes room for about so many records: nothing has to move when they are that many.
+    fn reserve(&mut self, records: u64) {
+        let records = (records + records / 16) as usize;
+        self.builder.reserve(records);
+        self.source.reserve_exact(records);
+    }
+
     fn table(
         &mut self,
         number: u32,
@@ -252,7 +266,7 @@ impl Build<'_> {
         let began = self.clock.begin();
         table.rows(&mut |piece| {
             match piece {
-                Piece::Rows(numbers, rows) => {
+                Piece::Rows(numbers, rows, _) => {
                     waiting.push((numbers, rows));
                     if waiting.len() >= at_once {
                         self.take(
@@ -344,7 +358,7 @@ impl Build<'_> {
         }
         self.clock.end("clean", began, &[]);
         self.watch.rows(self.source.len() as u64);
-        let (now, most) = (clock::resident(), self.memory);
+        let (now, most) = (memory::resident(), self.memory);
         ensure!(
             now / 7 < most / 10,
             "{} rows and their values take {} already, and comparing them needs room too; --memory allows {}. \

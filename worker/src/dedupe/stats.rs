@@ -5,18 +5,19 @@ use std::{collections::BTreeMap, path::PathBuf};
 use musubi_identity::{
     Decision, Diagnostic, Edge, Guard, Policy, Refined,
     evaluate::{self, Calibration, Forecast, Intervals, Judge, Judged, Point, Quality},
-    link,
+    group,
 };
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{
     Found, Input, Settings,
-    clock::{self, Clock, Phase},
+    clock::{Clock, Phase},
     judged,
     records::{Records, UNKNOWN},
     table::BadRow,
 };
+use crate::memory;
 
 /// All figures; what `stats.json` holds.
 #[derive(Clone, Debug, Serialize)]
@@ -187,7 +188,6 @@ pub(super) fn judge(
     inputs: Vec<Input>,
     records: &Records,
     found: &Found,
-    links: &[Edge],
     clock: &mut Clock,
 ) -> Stats {
     let seconds = |clock: &Clock, phase: &str| {
@@ -195,19 +195,17 @@ pub(super) fn judge(
         phase.map_or(0.0, |p| p.cpu_seconds)
     };
     let cpu_seconds = clock.phases.iter().map(|p| p.cpu_seconds).sum();
-    let peak = clock::peak();
     let linking = seconds(clock, "link");
     let accuracy = clock.time("judge", || {
         let truth = records.truth.as_ref()?;
         Some(accuracy(records, truth, found, linking, settings.link))
     });
+    let links = found.links().count();
     let blocking_recall = clock.time("judge", || recall(records, found, links, settings.link));
-    let registry = &found.linked.registry;
-    let mut sizes = vec![0u64; registry.customers.len()];
-    registry
-        .customer
-        .iter()
-        .for_each(|c| sizes[*c as usize] += 1);
+    let grouped = &found.grouped;
+    let mut sizes = vec![0u64; grouped.customers()];
+    let customers = found.customer().iter();
+    customers.for_each(|c| sizes[*c as usize] += 1);
     let mut cluster_sizes = BTreeMap::new();
     sizes
         .iter()
@@ -242,15 +240,15 @@ pub(super) fn judge(
         phases: clock.phases.clone(),
         cpu_seconds,
         wall_seconds: 0.0,
-        peak_memory_bytes: peak,
+        peak_memory_bytes: memory::peak(),
         pairs: found.pairs,
         pairs_per_core_second: found.pairs as f64 / matching,
         edges: found.edges.len() as u64,
-        links: links.len() as u64,
-        clusters: registry.customers.len() as u64,
-        households: found.linked.household_ids.len() as u64,
+        links: links as u64,
+        clusters: grouped.customers() as u64,
+        households: grouped.households() as u64,
         cluster_sizes,
-        guards: found.linked.guards.clone(),
+        guards: grouped.guards.clone(),
         model: found.model.version(),
         diagnostics: found.doubts(records).cloned().collect(),
         labels: None,
@@ -275,7 +273,7 @@ fn persons(truth: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-fn recall(records: &Records, found: &Found, links: &[Edge], across: bool) -> Recall {
+fn recall(records: &Records, found: &Found, links: usize, across: bool) -> Recall {
     if let Some(truth) = &records.truth {
         let persons = persons(truth);
         let value = if across {
@@ -288,9 +286,9 @@ fn recall(records: &Records, found: &Found, links: &[Edge], across: bool) -> Rec
             estimated: false,
         };
     }
-    let step = links.len().div_ceil(SAMPLE).max(1);
-    let sample: Vec<(u32, u32)> = links
-        .iter()
+    let step = links.div_ceil(SAMPLE).max(1);
+    let sample: Vec<(u32, u32)> = found
+        .links()
         .step_by(step)
         .map(|e| (e.left, e.right))
         .collect();
@@ -443,8 +441,8 @@ fn others(records: &Records, truth: &[u32], found: &Found, across: bool) -> Vec<
         .map(|threshold| {
             let mut policy = found.policy.clone();
             policy.match_probability = threshold;
-            let linked = link(&found.matcher, &found.edges, &Default::default(), &policy);
-            let sides = Sides::new(records, truth, &linked.registry.customer);
+            let grouped = group(&found.matcher, &found.edges, &policy);
+            let sides = Sides::new(records, truth, &grouped.customer);
             Threshold {
                 threshold,
                 pairwise: sides.pairwise(across),

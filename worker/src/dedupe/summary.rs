@@ -338,6 +338,14 @@ fn remarks(out: &mut String, stats: &Stats, paint: Paint) {
     if !refused.is_empty() {
         lines.push(format!("links refused: {}", refused.join(", ")));
     }
+    let (peak, allowed) = (stats.peak_memory_bytes, stats.memory_limit_bytes);
+    if peak > allowed {
+        lines.push(format!(
+            "it took {} of memory where {} were allowed: the values or links of these records take more than most",
+            bytes(peak),
+            bytes(allowed)
+        ));
+    }
     if lines.is_empty() {
         return;
     }

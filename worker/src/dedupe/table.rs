@@ -15,6 +15,7 @@ use arrow::{
 };
 use musubi_api::source::Stream;
 use musubi_clean::raw::{Locator, RawFault, RawRows};
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde_json::Value;
 
 use super::guess::{self, Guess, Seen};
@@ -37,6 +38,8 @@ pub(super) struct Table {
     pub(super) columns: Vec<Guess>,
     /// Whether its texts are Japanese.
     pub(super) japanese: bool,
+    /// About how many rows it has; nothing where that shows only when all is read.
+    pub(super) rows: Option<u64>,
 }
 
 /// A row that could not be read.
@@ -52,8 +55,9 @@ pub struct BadRow {
 
 /// What is found in a file, in order.
 pub(super) enum Piece {
-    /// Rows: their numbers in the file from 0, and their columns as text.
-    Rows(Vec<u64>, RecordBatch),
+    /// Rows: their numbers in the file from 0, and their columns as text; and where in its bytes they end, when they are
+    /// a text's.
+    Rows(Vec<u64>, RecordBatch, Option<u64>),
     /// A row that could not be read: its number, and why.
     Bad(u64, BadRow),
 }
@@ -101,16 +105,19 @@ impl Table {
             stream,
             columns: Vec::new(),
             japanese: false,
+            rows: None,
         };
-        table.look(country)?;
+        table.look(country, meta.len())?;
         Ok(table)
     }
 
-    /// Guesses from a sample.
-    fn look(&mut self, country: Option<&str>) -> Result<()> {
+    /// Guesses from a sample. `size` is that of the file in bytes.
+    fn look(&mut self, country: Option<&str>, size: u64) -> Result<()> {
         let (mut sample, mut rows) = (Vec::new(), 0);
+        let mut seen = None;
         self.rows(&mut |piece| {
-            if let Piece::Rows(_, batch) = piece {
+            if let Piece::Rows(numbers, batch, end) = piece {
+                seen = numbers.last().map(|last| last + 1).zip(end);
                 let part = batch.slice(0, batch.num_rows().min(SAMPLE - rows));
                 rows += part.num_rows();
                 sample.push(part);
@@ -122,6 +129,11 @@ impl Table {
                 "{} has a header and no rows: there are no records to compare",
                 self.path.display()
             );
+        };
+        self.rows = match seen {
+            Some((rows, end)) if !self.is_packed()? => Some(size * rows / end.max(1)),
+            Some(_) => None,
+            None => rows_of_parquet(&self.path),
         };
         let schema = first.schema();
         let mut reports: Vec<ColumnReport> = Vec::new();
@@ -173,7 +185,13 @@ impl Table {
                     };
                     let given = numbers.take(&batch.numbers);
                     let bad = numbers.told(self, false)?;
-                    let mut pieces = bad.into_iter().chain([Piece::Rows(given, rows)]);
+                    let end = match batch.locators.last() {
+                        Some(Locator::Bytes {
+                            member: None, end, ..
+                        }) => Some(*end),
+                        _ => None,
+                    };
+                    let mut pieces = bad.into_iter().chain([Piece::Rows(given, rows, end)]);
                     loop {
                         match pieces.next().map(&mut *sink) {
                             None => break true,
@@ -221,15 +239,19 @@ impl Table {
         })
     }
 
+    /// Whether the file is compressed.
+    fn is_packed(&self) -> Result<bool> {
+        let mut input = BufReader::new(File::open(&self.path)?);
+        let start = input.fill_buf()?;
+        Ok(start.starts_with(&[0x1f, 0x8b]) || start.starts_with(b"\x28\xb5\x2f\xfd"))
+    }
+
     /// The line at an offset of a file that is not compressed.
     fn line(&self, offset: u64) -> Result<Option<u64>> {
-        let mut input = BufReader::new(File::open(&self.path)?);
-        if input.fill_buf()?.starts_with(&[0x1f, 0x8b])
-            || input.fill_buf()?.starts_with(b"\x28\xb5\x2f\xfd")
-        {
+        if self.is_packed()? {
             return Ok(None);
         }
-        let mut before = input.take(offset);
+        let mut before = BufReader::new(File::open(&self.path)?).take(offset);
         let mut line = 1;
         loop {
             let bytes = before.fill_buf()?;
@@ -312,6 +334,12 @@ fn title(kind: &str) -> String {
         _ => "Parquet",
     }
     .to_owned()
+}
+
+/// How many rows a Parquet file says that it has.
+fn rows_of_parquet(path: &Path) -> Option<u64> {
+    let metadata = ArrowReaderMetadata::load(&File::open(path).ok()?, Default::default()).ok()?;
+    u64::try_from(metadata.metadata().file_metadata().num_rows()).ok()
 }
 
 /// Gives the columns of delimited text names of their own: two columns may have one name in the file.

@@ -1,11 +1,16 @@
 //! The files that come out. Each is complete under its name or is not there.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fmt::{Display, Write as _},
+    fs::File,
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result};
 use arrow::array::{
-    ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, UInt8Array,
-    UInt16Array,
+    ArrayRef, DictionaryArray, Float32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
+    UInt8Array, UInt16Array,
 };
 use arrow::datatypes::{DataType, UInt8Type, UInt16Type};
 use musubi_identity::{COMPARISON, Edge, rule_name};
@@ -30,7 +35,8 @@ pub(super) fn clusters(
     records: &Records,
     found: &Found,
 ) -> Result<()> {
-    let registry = &found.linked.registry;
+    let customer = found.customer();
+    let ids = found.grouped.ids(&found.matcher);
     let rows = records.source.len();
     let names: ArrayRef = Arc::new(StringArray::from_iter_values(
         tables.iter().map(|t| t.source.as_str()),
@@ -41,24 +47,20 @@ pub(super) fn clusters(
         let source = UInt16Array::from_iter_values(source);
         let source = DictionaryArray::<UInt16Type>::try_new(source, names.clone())?;
         let source = arrow::compute::cast(&source, &DataType::Utf8)?;
-        let customer = |r: usize| registry.customer[r] as usize;
-        let ids = rows
-            .clone()
-            .map(|r| registry.customers[customer(r)].id.to_string());
-        let household = |r: usize| {
-            let household = registry.customers[customer(r)].household;
-            household.map(|h| h.to_string())
-        };
+        let customers = &customer[rows.clone()];
         let columns: [(&str, ArrayRef); 4] = [
             (
                 "row",
                 Arc::new(Int64Array::from_iter_values(rows.clone().map(|r| r as i64))),
             ),
             ("source", source),
-            ("cluster_id", Arc::new(StringArray::from_iter_values(ids))),
+            (
+                "cluster_id",
+                texts(customers.iter().map(|c| ids.customer(*c))),
+            ),
             (
                 "household_id",
-                Arc::new(rows.map(household).collect::<StringArray>()),
+                texts(customers.iter().map(|c| ids.household_of(*c))),
             ),
         ];
         Ok(RecordBatch::try_from_iter_with_nullable(columns.map(
@@ -69,15 +71,22 @@ pub(super) fn clusters(
 }
 
 /// `edges.parquet`: the links that stand.
-pub(super) fn edges(out: &Path, links: &[Edge]) -> Result<()> {
-    let none = links.is_empty().then_some(&[][..]);
-    let batches = links.chunks(BATCH).chain(none).map(|links| {
+pub(super) fn edges<'a>(out: &Path, mut links: impl Iterator<Item = &'a Edge>) -> Result<()> {
+    let mut batches = 0..;
+    let batches = std::iter::from_fn(|| {
+        let links: Vec<&Edge> = links.by_ref().take(BATCH).collect();
+        let first = batches.next() == Some(0);
+        (first || !links.is_empty()).then_some(links)
+    });
+    let batches = batches.map(|links| {
         let rows = |of: fn(&Edge) -> u32| -> ArrayRef {
             let rows = links.iter().map(|e| i64::from(of(e)));
             Arc::new(Int64Array::from_iter_values(rows))
         };
         let floats = |of: fn(&Edge) -> f32| -> ArrayRef {
-            Arc::new(Float32Array::from_iter_values(links.iter().map(of)))
+            Arc::new(Float32Array::from_iter_values(
+                links.iter().copied().map(of),
+            ))
         };
         let rules: StringArray = links.iter().map(|e| Some(rule_name(e.rule))).collect();
         let mut columns: Vec<(&str, ArrayRef)> = vec![
@@ -88,15 +97,27 @@ pub(super) fn edges(out: &Path, links: &[Edge]) -> Result<()> {
             ("rule", Arc::new(rules)),
         ];
         for (c, comparison) in COMPARISON.iter().enumerate() {
-            columns.push((comparison.name, levels(links, c)?));
+            columns.push((comparison.name, levels(&links, c)?));
         }
         Ok(RecordBatch::try_from_iter(columns)?)
     });
     parquet(out, "edges.parquet", batches)
 }
 
+/// Ids as texts, without one in memory for each.
+fn texts(ids: impl ExactSizeIterator<Item = impl Display>) -> ArrayRef {
+    const LENGTH: usize = 33;
+    let mut texts = StringBuilder::with_capacity(ids.len(), ids.len() * LENGTH);
+    for id in ids {
+        // Memory takes all that is written to it.
+        let _ = write!(texts, "{id}");
+        texts.append_value("");
+    }
+    Arc::new(texts.finish())
+}
+
 /// The levels of a comparison by name.
-fn levels(links: &[Edge], comparison: usize) -> Result<ArrayRef> {
+fn levels(links: &[&Edge], comparison: usize) -> Result<ArrayRef> {
     let names = std::iter::once(&"missing").chain(COMPARISON[comparison].levels);
     let names = StringArray::from_iter_values(names);
     let levels = UInt8Array::from_iter_values(links.iter().map(|e| e.levels[comparison]));

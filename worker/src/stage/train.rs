@@ -14,7 +14,7 @@ use musubi_api::{entity::Entity, policy::IdentityPolicySpec, run::Stage};
 use musubi_clean::schema;
 use musubi_identity::{
     Decision, Features, FeaturesBuilder, Identifier, IdentityError, Matcher, Model, Pin, Policy,
-    RecordSet, Room, Survivor, train_within,
+    RecordSet, Survivor, train_within,
 };
 use musubi_lake::parquet;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ use super::{
     records::{self, Version, id_column, ids_of},
     versions::{self, Kept, Parts, Share},
 };
+use crate::memory;
 
 /// What identity starts from in this run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -383,7 +384,7 @@ async fn model(
     let (features, model) = tokio::task::spawn_blocking(move || {
         let mut features = features;
         // It is matched with this model, or not at all: no copy is made of it.
-        let model = train_within(Room::default(), &mut features, &policy, 1);
+        let model = train_within(memory::room(), &mut features, &policy, 1);
         (features, model)
     })
     .await?;
@@ -420,7 +421,8 @@ pub(super) async fn matcher(context: &Context, trained: &Trained) -> Result<Arc<
         }
     };
     let model = read_model(context, &trained.model).await?;
-    let matcher = tokio::task::spawn_blocking(move || Matcher::new(features, &model)).await?;
+    let make = move || Matcher::new(features, &model).within(memory::room());
+    let matcher = tokio::task::spawn_blocking(make).await?;
     let matcher = Arc::new(matcher);
     *held = Some(Held {
         parts: trained.features.clone(),

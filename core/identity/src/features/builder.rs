@@ -74,6 +74,13 @@ fn value(column: &Option<StringArray>, row: usize) -> Option<&str> {
 }
 
 impl FeaturesBuilder {
+    /// Makes room for so many records to come.
+    pub fn reserve(&mut self, records: usize) {
+        self.ids.reserve_exact(records);
+        self.source.reserve_exact(records);
+        self.rows.reserve_exact(records);
+    }
+
     /// Adds records; see [`Features::build`].
     ///
     /// # Errors

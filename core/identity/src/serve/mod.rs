@@ -349,7 +349,7 @@ impl Index {
         for edge in &found.edges {
             ends.insert(other(edge, record), *edge);
         }
-        let links = linked.links.iter();
+        let links = linked.proofs.iter();
         for link in links.filter(|e| e.left == here || e.right == here) {
             let end = records[other(link, here) as usize];
             let known = ends.entry(end).or_insert(*link);
