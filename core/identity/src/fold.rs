@@ -184,10 +184,14 @@ pub(crate) fn is_junk_phone(digits: &str) -> bool {
     tail.len() < 7 || tail.windows(2).all(|w| w[0] == w[1]) || "01234567890123".contains(digits)
 }
 
-/// `YYYYMMDD` of an ISO or compact date; `None` when it is no date.
+/// `YYYYMMDD` of an ISO or compact date, `YYYY0000` of a year alone; `None` when it is no date.
 pub(crate) fn date(value: &str) -> Option<u32> {
+    let value = value.trim();
+    if value.len() == 4 {
+        let year: u32 = value.parse().ok()?;
+        return (1800..2200).contains(&year).then_some(year * 10_000);
+    }
     let digits: String = value
-        .trim()
         .chars()
         .take(10)
         .filter(char::is_ascii_digit)
@@ -234,6 +238,20 @@ mod tests {
         ] {
             assert_eq!(name(raw), want);
             assert_eq!(name(&name(raw)), want);
+        }
+    }
+
+    #[test]
+    fn a_date_is_whole_or_a_year() {
+        for (value, want) in [
+            ("1980-01-02", Some(19_800_102)),
+            ("19800102", Some(19_800_102)),
+            ("1980", Some(19_800_000)),
+            ("1980-00-00", None),
+            ("0980", None),
+            ("198", None),
+        ] {
+            assert_eq!(date(value), want, "{value}");
         }
     }
 

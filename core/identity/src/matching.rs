@@ -159,7 +159,7 @@ impl Matcher {
     fn sketches(&self) -> Option<Arc<Sketches>> {
         let mut held = self.sketches.lock().unwrap_or_else(PoisonError::into_inner);
         if held.is_none() {
-            *held = Sketches::within(self.room, &self.features).map(Arc::new);
+            *held = Sketches::within(self.room, &self.features, &self.hubs).map(Arc::new);
         }
         held.clone()
     }

@@ -155,7 +155,7 @@ impl Model {
                 .iter()
                 .zip(&COMPARISON)
                 .all(|(p, c)| p.comparison == c.name && p.levels.len() == c.levels.len());
-        if model.format != MODEL_FORMAT || !shaped || model.rules.len() != RULES.len() {
+        if model.format != MODEL_FORMAT || !shaped || model.rules.len() > RULES.len() {
             return Err(IdentityError::Model(format!(
                 "its format is {}, this version reads {MODEL_FORMAT}",
                 model.format
@@ -186,7 +186,11 @@ impl Model {
     }
 
     pub(crate) fn hubs(&self) -> Hubs {
-        let mut hubs = Hubs::default();
+        // A model from before a rule was known leaves it out, so that what was found by it stays as it is.
+        let mut hubs = Hubs {
+            idle: [true; RULES.len()],
+            ..Hubs::default()
+        };
         for (r, stats) in self.rules.iter().enumerate() {
             hubs.idle[r] = stats.idle;
             hubs.keys.extend(stats.hubs.iter().map(|k| (r as u8, *k)));
@@ -205,5 +209,26 @@ impl Model {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::Features;
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_model_from_before_a_rule_was_known_leaves_it_out() {
+        let none = Features::build(&[]).expect("features");
+        let mut model = crate::train(&none, &Policy::default(), 1);
+        assert!(model.hubs().idle.iter().all(|idle| !idle));
+        model.rules.pop();
+        let json = model.to_json().expect("JSON");
+        let read = Model::from_json(&json).expect("a model");
+        let idle: Vec<bool> = read.hubs().idle.to_vec();
+        let mut want = vec![false; RULES.len()];
+        want[RULES.len() - 1] = true;
+        assert_eq!(idle, want);
     }
 }

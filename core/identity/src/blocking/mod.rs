@@ -5,6 +5,7 @@
 //! place of the hub, so that parts are blocks like any other. A part that is oversized even then is compared in tiles.
 
 mod blocks;
+mod grams;
 mod postings;
 mod room;
 mod rules;
@@ -18,8 +19,8 @@ pub(crate) use blocks::{Block, Tile};
 pub(crate) use postings::Postings;
 pub(crate) use room::Pass;
 pub use room::Room;
-pub(crate) use rules::RULES;
-use rules::{PHONE_RULE, Part, Sketch, refined_key, refinements};
+pub(crate) use rules::{GRAMS_KEYS, GRAMS_RULE, RULES};
+use rules::{Part, Sketch, is_manifold, refined_key, refinements};
 
 /// Slots that shards are made of: the same key is always in the same slot.
 pub const KEY_SLOTS: u32 = 4096;
@@ -31,6 +32,13 @@ pub(crate) struct Hubs {
     pub(crate) keys: HashSet<(u8, u32)>,
     /// Rules that are left out.
     pub(crate) idle: [bool; RULES.len()],
+}
+
+impl Hubs {
+    /// What rules that are not left out look at.
+    fn sketch(&self, features: &Features, row: &Row) -> Sketch {
+        Sketch::of(features, row, !self.idle[GRAMS_RULE])
+    }
 }
 
 /// A record of a block with what its pairs look at, side by side with the other members in memory.
@@ -46,15 +54,11 @@ pub(crate) struct Member {
 pub(crate) struct Sketches(Vec<Sketch>);
 
 impl Sketches {
-    pub(crate) fn of(features: &Features) -> Self {
+    /// Where there is room to keep it.
+    pub(crate) fn within(room: Room, features: &Features, hubs: &Hubs) -> Option<Self> {
         let rows = features.rows.par_iter();
-        Self(rows.map(|row| Sketch::of(features, row)).collect())
-    }
-
-    /// The same where there is room to keep it.
-    pub(crate) fn within(room: Room, features: &Features) -> Option<Self> {
-        let keeps = room.keeps_sketches(features.len());
-        keeps.then(|| Self::of(features))
+        let all = || rows.map(|row| hubs.sketch(features, row)).collect();
+        room.keeps_sketches(features.len()).then(|| Self(all()))
     }
 
     /// What it takes for so many records.
@@ -103,7 +107,10 @@ impl<'a> Blocking<'a> {
     fn sketch(&self, record: u32) -> Sketch {
         match self.sketches {
             Some(sketches) => sketches.0[record as usize].clone(),
-            None => Sketch::of(self.features, &self.features.rows[record as usize]),
+            None => {
+                let row = &self.features.rows[record as usize];
+                self.hubs.sketch(self.features, row)
+            }
         }
     }
 
@@ -119,7 +126,7 @@ impl<'a> Blocking<'a> {
         if self.hubs.idle[rule] {
             return;
         }
-        for key in sketch.keys(rule).into_iter().filter(|key| *key != 0) {
+        for key in sketch.keys(rule) {
             if !self.is_hub(rule, key) {
                 leaf(key, key);
                 continue;
@@ -155,15 +162,15 @@ impl<'a> Blocking<'a> {
         Some(refined_key(refined, second, a.refinement(second)))
     }
 
-    /// The block in which a rule makes a pair that shares its parts and some others. By the phones, a pair may have two:
-    /// the one with the smaller key counts.
+    /// The block in which a rule makes a pair that shares its parts and some others. Where a pair may have several, the
+    /// one with the smallest key counts.
     fn leaf_of(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> Option<u32> {
-        match rule {
-            PHONE_RULE => {
+        match is_manifold(rule) {
+            true => {
                 let leaf = |key| self.leaf(rule, key, shared, a);
-                a.phone_keys(b).filter_map(leaf).min()
+                a.common_keys(b, rule).filter_map(leaf).min()
             }
-            _ => self.leaf(rule, a.key(rule), shared, a),
+            false => self.leaf(rule, a.key(rule), shared, a),
         }
     }
 
@@ -179,7 +186,7 @@ impl<'a> Blocking<'a> {
     fn meet(&self, block: &Block<'_>, shared: u32, a: &Sketch, b: &Sketch) -> bool {
         // Two values may share a key by chance.
         let needs = self.needs[block.rule];
-        let sure = !self.refined[block.rule] && block.rule != PHONE_RULE;
+        let sure = !self.refined[block.rule] && !is_manifold(block.rule);
         shared & needs == needs
             && (sure || self.leaf_of(block.rule, shared, a, b) == Some(block.key))
     }

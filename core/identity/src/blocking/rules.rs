@@ -1,5 +1,6 @@
 //! The blocking rules, and what of a record they look at.
 
+use super::grams;
 use crate::compare::{AREA, BIRTH, BUILDING, EMAIL, FAMILY, GIVEN, PHONE, STREET};
 use crate::features::{Features, Row, col, short};
 
@@ -49,9 +50,11 @@ pub(super) enum Part {
     Place,
     /// A phone, whichever of the two.
     Phone,
+    /// Letters of names and address, by any of the bands.
+    Grams,
 }
 
-/// Parts but for the phone, of which a record has two.
+/// Parts but for those of which a record has several.
 pub(super) const PARTS: usize = Part::Phone as usize;
 
 impl Part {
@@ -91,13 +94,13 @@ const fn rule(name: &'static str, parts: &'static [Part], blocked: &'static [usi
 
 use Part::{
     AppUser, Birth, BirthDate, BirthMonth, BirthYear, Birthday, Building, City, Device, Email,
-    EmailName, EmailStart, External, Family, FamilySound, Given, GivenStart, House, Loyalty, Names,
-    Phone, Place, Postal, Sounds, Starts, Town,
+    EmailName, EmailStart, External, Family, FamilySound, Given, GivenStart, Grams, House, Loyalty,
+    Names, Phone, Place, Postal, Sounds, Starts, Town,
 };
 
 /// The rules, most telling first.
 #[rustfmt::skip]
-pub(crate) const RULES: [Rule; 29] = [
+pub(crate) const RULES: [Rule; 30] = [
     rule("email", &[Email], &[EMAIL]),
     rule("phone", &[Phone], &[PHONE]),
     rule("loyalty_number", &[Loyalty], &[]),
@@ -127,6 +130,7 @@ pub(crate) const RULES: [Rule; 29] = [
     rule("building and postal code", &[Building, Postal], &[BUILDING, AREA]),
     rule("start of e-mail and birth year", &[EmailStart, BirthYear], &[EMAIL, BIRTH]),
     rule("starts of both names", &[Starts], &[GIVEN, FAMILY]),
+    rule("letters of names and address", &[Grams], &[GIVEN, FAMILY, AREA, STREET, BUILDING]),
 ];
 
 /// By what oversized blocks are refined: a pair of such a block must also share one of these.
@@ -152,7 +156,16 @@ pub(super) fn refined_key(key: u32, part: Part, value: u32) -> u32 {
     self::key(u64::from(key) ^ (part as u64) << 40, [value])
 }
 
-pub(super) const PHONE_RULE: usize = 1;
+const PHONE_RULE: usize = 1;
+/// The rule whose keys have to be worked out from letters.
+pub(crate) const GRAMS_RULE: usize = RULES.len() - 1;
+/// Keys that it gives to a record.
+pub(crate) const GRAMS_KEYS: usize = grams::BANDS;
+
+/// Whether a record may have several keys by a rule.
+pub(super) const fn is_manifold(rule: usize) -> bool {
+    rule == PHONE_RULE || rule == GRAMS_RULE
+}
 
 /// What a record has for each part, as numbers that are the same in every run; 0 for nothing.
 #[derive(Clone, Debug)]
@@ -160,12 +173,15 @@ pub(super) struct Sketch {
     parts: [u32; PARTS],
     /// Both phones.
     phones: [u32; 2],
+    /// Bands of its grams.
+    bands: [u32; grams::BANDS],
     /// The parts that it has, as a set.
     has: u32,
 }
 
 impl Sketch {
-    pub(super) fn of(f: &Features, r: &Row) -> Self {
+    /// Of a record, with its grams where they are asked for.
+    pub(super) fn of(f: &Features, r: &Row, with_grams: bool) -> Self {
         let value = |c: usize| short(f.hash(r, c));
         let name =
             |text: usize, reading: usize| value(if r[reading] == 0 { text } else { reading });
@@ -181,6 +197,8 @@ impl Sketch {
         let birth = r[col::BIRTH];
         let dated = |n: u32| if birth == 0 { 0 } else { scattered(n) };
         let (year, month, day) = (birth / 10_000, birth / 100 % 100, birth % 100);
+        // A year alone is no key without a name.
+        let full = |n: u32| if month == 0 { 0 } else { dated(n) };
         let mut parts = [0; PARTS];
         let mut set = |part: Part, value: u32| parts[part as usize] = value;
         for (part, column) in [
@@ -209,10 +227,10 @@ impl Sketch {
         set(EmailStart, mail.prefix[code(col::EMAIL)]);
         set(
             Birth,
-            dated(year * 10_000 + month.min(day) * 100 + month.max(day)),
+            full(year * 10_000 + month.min(day) * 100 + month.max(day)),
         );
-        set(BirthMonth, dated(year * 100 + month));
-        set(Birthday, dated(month * 100 + day));
+        set(BirthMonth, full(year * 100 + month));
+        set(Birthday, full(month * 100 + day));
         set(BirthYear, dated(year));
         set(
             Place,
@@ -223,46 +241,51 @@ impl Sketch {
             }),
         );
         let phones = [value(col::PHONE), value(col::PHONE2)];
+        let bands = match with_grams {
+            true => grams::bands(f, r),
+            false => [0; grams::BANDS],
+        };
         let has = (0..)
             .zip(&parts)
             .fold(0, |bits, (n, value)| bits | u32::from(*value != 0) << n);
+        let has = has | if phones == [0, 0] { 0 } else { Phone.bit() };
+        let has = has | if bands[0] == 0 { 0 } else { Grams.bit() };
         Self {
             parts,
-            has: has | if phones == [0, 0] { 0 } else { Phone.bit() },
             phones,
+            bands,
+            has,
         }
     }
 
-    /// Key of the block that a rule puts the record into; 0 when it lacks a part. By the rule of phones, that of
-    /// its first phone.
+    /// What it has for a rule by which it may have several keys.
+    fn several(&self, rule: usize) -> &[u32] {
+        match rule {
+            PHONE_RULE => &self.phones,
+            GRAMS_RULE => &self.bands,
+            _ => &[],
+        }
+    }
+
+    /// Key of the block that a rule puts the record into by which it has one at most; 0 when it lacks a part.
     pub(super) fn key(&self, rule: usize) -> u32 {
         let parts = RULES[rule].parts.iter();
-        key(
-            rule as u64,
-            parts.map(|p| match p {
-                Phone => self.phones[0],
-                other => self.parts[*other as usize],
-            }),
-        )
+        key(rule as u64, parts.map(|p| self.parts[*p as usize]))
     }
 
-    /// Keys of the record by a rule: a record with two phones has two.
-    pub(super) fn keys(&self, rule: usize) -> [u32; 2] {
-        let second = if rule == PHONE_RULE {
-            key(rule as u64, [self.phones[1]])
-        } else {
-            0
-        };
-        [self.key(rule), second]
+    /// Keys of the blocks that a rule puts the record into.
+    pub(super) fn keys(&self, rule: usize) -> impl Iterator<Item = u32> {
+        let one = (!is_manifold(rule)).then(|| self.key(rule));
+        let several = self.several(rule).iter();
+        let several = several.map(move |value| key(rule as u64, [*value]));
+        one.into_iter().chain(several).filter(|key| *key != 0)
     }
 
-    /// Keys of the phones that two records share.
-    pub(super) fn phone_keys(&self, other: &Self) -> impl Iterator<Item = u32> {
-        let shared = self
-            .phones
-            .into_iter()
-            .filter(|p| *p != 0 && other.phones.contains(p));
-        shared.map(|p| key(PHONE_RULE as u64, [p]))
+    /// Keys that two records share of those of a rule by which they may have several.
+    pub(super) fn common_keys(&self, other: &Self, rule: usize) -> impl Iterator<Item = u32> {
+        let (own, others) = (self.several(rule), other.several(rule));
+        let shared = own.iter().filter(|v| **v != 0 && others.contains(v));
+        shared.map(move |value| key(rule as u64, [*value]))
     }
 
     /// What it has for a refinement of hubs; 0 for nothing.
@@ -288,7 +311,10 @@ impl Sketch {
         let [a, b] = other.phones;
         let phone =
             first != 0 && (first == a || first == b) || second != 0 && (second == a || second == b);
-        (shared | if phone { Phone.bit() } else { 0 }) & self.has
+        let bands = self.bands.iter().zip(&other.bands);
+        let grams = bands.fold(false, |any, (mine, theirs)| any | (mine == theirs));
+        let several = if phone { Phone.bit() } else { 0 } | if grams { Grams.bit() } else { 0 };
+        (shared | several) & self.has
     }
 }
 

@@ -122,6 +122,12 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
     }
     let parts = |d: u32| (d / 10_000, d / 100 % 100, d % 100);
     let ((ya, ma, da), (yb, mb, db)) = (parts(a), parts(b));
+    // Of a year alone, nothing is known of month and day.
+    match (ma == 0, mb == 0) {
+        (false, false) => {}
+        (true, true) => return if one_digit(a, b) { 2 } else { 5 },
+        _ => return if ya == yb { 0 } else { 5 },
+    }
     let same = [ya == yb, ma == mb, da == db];
     if same == [false; 3] {
         // One slip leaves a part as it is.
@@ -130,6 +136,18 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
     if ya == yb && ma == db && da == mb {
         return 2;
     }
+    if one_digit(a, b) {
+        return 2;
+    }
+    match same {
+        [true, true, _] | [true, _, true] | [_, true, true] => 3,
+        [true, ..] => 4,
+        _ => 5,
+    }
+}
+
+/// Whether two dates differ in one digit, or in two neighbours that changed places.
+fn one_digit(a: u32, b: u32) -> bool {
     let digits = |mut d: u32| {
         let mut out = [0u8; 8];
         for slot in out.iter_mut().rev() {
@@ -138,17 +156,12 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
         }
         out
     };
-    let (xa, xb) = (digits(a), digits(b));
-    let mut differ = (0..8).filter(|i| xa[*i] != xb[*i]);
+    let (a, b) = (digits(a), digits(b));
+    let mut differ = (0..8).filter(|i| a[*i] != b[*i]);
     match (differ.next(), differ.next(), differ.next()) {
-        (Some(_), None, _) => return 2,
-        (Some(i), Some(j), None) if j == i + 1 && xa[i] == xb[j] && xa[j] == xb[i] => return 2,
-        _ => {}
-    }
-    match same {
-        [true, true, _] | [true, _, true] | [_, true, true] => 3,
-        [true, ..] => 4,
-        _ => 5,
+        (Some(_), None, _) => true,
+        (Some(i), Some(j), None) => j == i + 1 && a[i] == b[j] && a[j] == b[i],
+        _ => false,
     }
 }
 
@@ -288,6 +301,12 @@ mod tests {
             (19_800_102, 19_801_220, 4),
             (19_800_102, 19_751_220, 5),
             (0, 19_800_102, 0),
+            (19_800_000, 19_800_000, 1),
+            (19_800_000, 19_810_000, 2),
+            (19_800_000, 19_080_000, 2),
+            (19_800_000, 19_910_000, 5),
+            (19_800_000, 19_800_102, 0),
+            (19_800_000, 19_810_102, 5),
         ] {
             assert_eq!(birth(a, b), want, "{a} {b}");
         }

@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::error::IdentityError;
 
 pub use builder::FeaturesBuilder;
-pub(crate) use dict::{Dict, Script, short};
+pub(crate) use dict::{Dict, Script, mix, short};
 pub use records::RecordSet;
 pub(crate) use records::parse_id;
 use texts::Texts;
@@ -37,7 +37,7 @@ pub(crate) mod col {
     pub(crate) const TOWN: usize = 10;
     pub(crate) const BLOCK: usize = 11;
     pub(crate) const BUILDING: usize = 12;
-    /// `YYYYMMDD`, 0 when missing; no dictionary.
+    /// `YYYYMMDD`, `YYYY0000` where the year alone is known, 0 when missing; no dictionary.
     pub(crate) const BIRTH: usize = 13;
     pub(crate) const GENDER: usize = 14;
     pub(crate) const LOYALTY: usize = 15;
@@ -209,6 +209,7 @@ impl Features {
     pub(crate) fn text(&self, column: usize, code: u32) -> Option<String> {
         match (column, code) {
             (_, 0) => None,
+            (col::BIRTH, n) if n % 10_000 == 0 => Some(format!("{:04}", n / 10_000)),
             (col::BIRTH, n) => Some(format!(
                 "{:04}-{:02}-{:02}",
                 n / 10_000,

@@ -10,7 +10,7 @@
 mod labels;
 mod sample;
 
-use crate::blocking::Room;
+use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
 use crate::compare::{COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
 use crate::frequency;
@@ -34,6 +34,8 @@ const PAIRS_A_MATCH: f64 = 2000.0;
 const RARITY: f64 = 16.0;
 /// What a pair costs that an earlier rule has made, next to one that is compared.
 const PASSED_OVER: f64 = 0.2;
+/// What is done in a moment needs no justification: so many pairs.
+const MOMENT: f64 = 100_000.0;
 const ROUNDS: usize = 4;
 const ITERATIONS: usize = 25;
 
@@ -297,9 +299,15 @@ impl Fit {
             self.lambda[1],
             1.0 - self.lambda[0] - self.lambda[1],
         ];
-        for (stats, patterns) in rules.iter_mut().zip(&self.sample.candidates) {
+        for (r, (stats, patterns)) in rules.iter_mut().zip(&self.sample.candidates).enumerate() {
             let own: f64 = patterns.values().sum();
-            let cost = own + PASSED_OVER * (stats.pairs as f64 - own).max(0.0);
+            // Other rules look at what is there anyway; grams are worked out for the one that looks at them.
+            let keys = if r == GRAMS_RULE {
+                GRAMS_KEYS * records
+            } else {
+                0
+            };
+            let cost = own + PASSED_OVER * (stats.pairs as f64 - own).max(0.0) + keys as f64;
             stats.matches = patterns
                 .iter()
                 .map(|(levels, n)| (n, self.posterior(levels, &[], share)[0]))
@@ -307,8 +315,8 @@ impl Fit {
                 .map(|(n, person)| n * person)
                 .sum::<f64>()
                 .max(0.0);
-            stats.idle =
-                cost > (FEW_PAIRS * records) as f64 && cost > PAIRS_A_MATCH * stats.matches;
+            let little = MOMENT.max((FEW_PAIRS * records) as f64);
+            stats.idle = cost > little && cost > PAIRS_A_MATCH * stats.matches;
         }
     }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::blocking::{Blocking, Hubs, RULES, Room, Sketches, pairs_of};
 use crate::compare::{COMPARISONS, Comparing, Levels};
-use crate::features::{Features, Row};
+use crate::features::{Features, Row, mix};
 use crate::model::RuleStats;
 use crate::policy::Policy;
 
@@ -50,8 +50,8 @@ pub(super) fn draw(
         }
         levels
     };
-    let sketches = Sketches::within(room, features);
     let unrefined = Hubs::default();
+    let sketches = Sketches::within(room, features, &unrefined);
     let blocking = Blocking::over(features, sketches.as_ref(), &unrefined);
     let (stats, hubs, drawn) = survey(&blocking, policy, seed, room);
     let blocking = Blocking::over(features, sketches.as_ref(), &hubs);
@@ -191,12 +191,6 @@ impl Drawn {
         let some = self.blocks.iter().filter(|_| self.pairs > 0);
         some.map(|b| b.1).collect()
     }
-}
-
-fn mix(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 fn random(
