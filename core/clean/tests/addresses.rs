@@ -102,3 +102,32 @@ fn real_addresses_are_split_as_a_person_splits_them() {
     );
     assert!(share(wholes) >= WHOLE_FLOOR, "whole: {:.4}", share(wholes));
 }
+
+#[test]
+fn the_number_of_a_house_stands_where_its_country_puts_it() {
+    for (address, want) in [
+        (
+            "12 High Street Apt 3, Springfield, IL 62704",
+            ["12", "High Street", "Springfield", "62704"],
+        ),
+        ("Hauptstrasse 5, Ulm", ["5", "Hauptstrasse", "Ulm", ""]),
+        ("63, rue Jean Jaurès", ["63", "rue Jean Jaurès", "", ""]),
+        (
+            "12 bis, rue Pasteur, 34500 Béziers",
+            ["12 bis", "rue Pasteur", "Béziers", "34500"],
+        ),
+        (
+            "Calle Mayor, 12, Madrid",
+            ["12", "Calle Mayor", "Madrid", ""],
+        ),
+        (
+            "Calle Mayor 12, 28013 Madrid",
+            ["12", "Calle Mayor", "Madrid", "28013"],
+        ),
+        ("7", ["", "7", "", ""]),
+    ] {
+        let found = address::normalise(address, "zz").value.unwrap_or_default();
+        let parts = [found.block, found.town, found.city, found.postal_code];
+        assert_eq!(parts, want, "{address}");
+    }
+}

@@ -75,6 +75,20 @@ fn phones() {
 }
 
 #[test]
+fn countries_of_phones() {
+    for (number, country) in [
+        ("+44 7507 836552", Some("gb")),
+        ("+1 (212) 456-7890", Some("us")),
+        ("+81-90-1234-5678", Some("jp")),
+        ("07507 836552", None),
+        ("+0", None),
+        ("", None),
+    ] {
+        assert_eq!(phone::country(number).as_deref(), country, "{number}");
+    }
+}
+
+#[test]
 fn emails() {
     let table = [
         ("Hanako@Bento.example", "hanako@bento.example"),

@@ -4,6 +4,7 @@ use arrow::array::StringArray;
 
 use super::{
     dates::{self, Dates},
+    names::{self, Names},
     role::{Part, Role},
 };
 use crate::profile::{ColumnReport, Kind, Meaning, meaning};
@@ -166,7 +167,13 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
     let field = |name: &str| (Role::field(name), "", None);
     let likely = |share: f64, name: &str| (share >= 20.0).then(|| field(name));
     let letters = || seen.share(|v| v.chars().any(char::is_alphabetic)) >= 0.5;
-    let digits_first = || seen.share(|v| v.starts_with(|c: char| c.is_ascii_digit())) >= 0.5;
+    // 12 High Street, Hauptstrasse 12.
+    let numbered = || {
+        let digit =
+            |word: Option<&str>| word.is_some_and(|w| w.starts_with(|c: char| c.is_ascii_digit()));
+        let ends = |v: &str| digit(v.split(' ').next()) || digit(v.rsplit(' ').next());
+        seen.share(ends) >= 0.5
+    };
     let latin = || seen.share(|v| !v.chars().any(musubi_clean::name::is_japanese)) >= 0.5;
     match meant {
         Meaning::Name => letters().then(|| field("name")),
@@ -186,7 +193,7 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
             (long >= 0.5).then(|| field("postal_code"))
         }
         Meaning::Address => Some(field("address")),
-        Meaning::Town if latin() && digits_first() => Some((
+        Meaning::Town if latin() && numbered() => Some((
             Role::field("address"),
             "streets with their house numbers",
             None,
@@ -259,12 +266,88 @@ fn by_values(seen: &Seen<'_>, dates: &impl Fn() -> Dates) -> Option<Found> {
             return Some((Role::field("birth_date"), "dates", found.format));
         }
     }
-    None
+    if seen.share(is_postcode) >= 0.9 {
+        return Some((Role::field("postal_code"), "postcodes", None));
+    }
+    if seen.share(is_street) >= 0.8 {
+        return Some((Role::field("address"), "house numbers and streets", None));
+    }
+    let names = names::look(seen.texts().take(2000))?;
+    let role = match names {
+        Names::Given => "given_name",
+        Names::Family => "family_name",
+        Names::Whole => "name",
+    };
+    Some((Role::field(role), "names of people", None))
+}
+
+/// Whether a value is a postcode with letters and digits, as in the United Kingdom (`EX2 5DW`) and Canada (`K1A 0B1`).
+fn is_postcode(value: &str) -> bool {
+    let kinds: String = value
+        .chars()
+        .filter(|c| *c != ' ')
+        .map(|c| match c {
+            '0'..='9' => '9',
+            'a'..='z' | 'A'..='Z' => 'A',
+            _ => '-',
+        })
+        .collect();
+    let area = kinds.strip_suffix("9AA");
+    let area = area.or_else(|| kinds.strip_suffix("9A9"));
+    area.is_some_and(|area| ["A9", "A99", "AA9", "AA99", "A9A", "AA9A"].contains(&area))
+}
+
+/// Whether a value begins with the number of a house and goes on with a street: `12 High Street`.
+fn is_street(value: &str) -> bool {
+    const KINDS: [&str; 24] = [
+        "street",
+        "st",
+        "road",
+        "rd",
+        "avenue",
+        "ave",
+        "lane",
+        "ln",
+        "drive",
+        "dr",
+        "court",
+        "ct",
+        "place",
+        "pl",
+        "close",
+        "way",
+        "blvd",
+        "boulevard",
+        "terrace",
+        "crescent",
+        "circle",
+        "parade",
+        "highway",
+        "hwy",
+    ];
+    let value = value.to_lowercase();
+    let mut words = value.split([' ', ',', '.']).filter(|w| !w.is_empty());
+    let number = words
+        .next()
+        .is_some_and(|w| w.starts_with(|c: char| c.is_ascii_digit()));
+    number && words.skip(1).any(|word| KINDS.contains(&word))
 }
 
 /// Settles which column has a role that several want: the surest, then the fullest, then the first.
 pub(super) fn settle(columns: &mut [Guess]) {
     let names: Vec<&str> = vec!["family_name", "given_name"];
+    let of_name = |c: &Guess| {
+        ["name", "family_name", "given_name"]
+            .map(Role::field)
+            .contains(&c.role)
+    };
+    if columns.iter().any(|c| c.sure > 1 && of_name(c)) {
+        // Beside named columns, other names are those of other people, or second ones.
+        for column in columns.iter_mut().filter(|c| c.sure == 1 && of_name(c)) {
+            column.role = Role::Ignored;
+            column.why = "names, but other columns are named so".to_owned();
+        }
+    }
     let has = |columns: &[Guess], name: &str| columns.iter().any(|c| c.role == Role::field(name));
     // Further phones have a field of their own.
     let phone = Role::field("phone");
@@ -312,7 +395,8 @@ pub(super) fn settle(columns: &mut [Guess]) {
         } else {
             "a birth date needs year, month and day"
         };
-        for column in columns.iter_mut().filter(|c| parts.contains(&c.role)) {
+        let left = if whole { &parts[..] } else { &parts[1..] };
+        for column in columns.iter_mut().filter(|c| left.contains(&c.role)) {
             column.role = Role::Ignored;
             column.why = why.to_owned();
         }
@@ -392,6 +476,7 @@ mod tests {
             of("mobile", &["09012345678"]),
             of("birth_year", &["1980"]),
             of("surname_2", &["Poe"]),
+            of("birth_month", &["12"]),
         ];
         settle(&mut columns);
         let roles: Vec<&str> = columns.iter().map(|c| c.role.as_str()).collect();
@@ -403,6 +488,7 @@ mod tests {
                 "family_name",
                 "phone",
                 "phone2",
+                "birth_year",
                 "ignore",
                 "ignore"
             ]

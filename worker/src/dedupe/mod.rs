@@ -7,6 +7,7 @@ mod dates;
 mod guess;
 mod labels;
 mod need;
+mod names;
 mod page;
 mod records;
 mod role;
@@ -308,12 +309,13 @@ fn tables(settings: &Settings) -> Result<(Vec<Table>, String)> {
     }
     say(&mut tables, settings)?;
     let japanese = tables.iter().any(|t| t.japanese);
+    let of_phones = || tables.iter().find_map(|t| t.country.clone());
     // `zz` is no country: numbers and codes are taken as they are.
-    let guessed = if japanese { "jp" } else { "zz" };
-    let country = settings
-        .country
-        .clone()
-        .unwrap_or_else(|| guessed.to_owned());
+    let guessed = || match japanese {
+        true => "jp".to_owned(),
+        false => of_phones().unwrap_or_else(|| "zz".to_owned()),
+    };
+    let country = settings.country.clone().unwrap_or_else(guessed);
     Ok((tables, country.to_lowercase()))
 }
 

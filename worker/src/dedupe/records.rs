@@ -84,6 +84,8 @@ struct Mapping {
     cleaner: Cleaner,
     /// Columns that are read, by number.
     used: Vec<(usize, &'static str)>,
+    /// The column of the year of birth, where nothing more is known.
+    year: Option<usize>,
 }
 
 impl Mapping {
@@ -113,6 +115,8 @@ impl Mapping {
             fields.insert("birth_date".to_owned(), mapping);
             used.extend(birth.values().take(1).map(|at| (*at, "birth_date")));
         }
+        let year = birth.get(&Part::Year).filter(|_| birth.len() == 1).copied();
+        used.extend(year.map(|at| (at, "birth_date")));
         let spec = json!({
             "system": "crm", "country": country,
             "connector": { "folder": { "path": "." } },
@@ -123,7 +127,11 @@ impl Mapping {
         });
         let spec: SourceSpec = serde_json::from_value(spec)?;
         let cleaner = Cleaner::new(&table.source, &spec, &spec.streams[0], Lookups::default())?;
-        Ok(Self { cleaner, used })
+        Ok(Self {
+            cleaner,
+            used,
+            year,
+        })
     }
 
     /// The clean records of a batch, with the row as record id.
@@ -154,11 +162,33 @@ impl Mapping {
             .filter_map(|name| clean.schema().index_of(name).ok())
             .collect();
         let clean = clean.project(&wanted)?;
-        let at = clean.schema().index_of("record_id")?;
-        let mut columns = clean.columns().to_vec();
-        columns[at] = ids(numbers);
-        Ok(RecordBatch::try_new(clean.schema(), columns)?)
+        let named = clean.schema();
+        let fields = named.fields().iter().zip(clean.columns());
+        let mut columns: Vec<(&str, ArrayRef, bool)> = fields
+            .map(|(field, values)| (field.name().as_str(), values.clone(), true))
+            .collect();
+        for (name, values, _) in &mut columns {
+            match (*name, self.year) {
+                ("record_id", _) => *values = ids(numbers),
+                ("birth_date", Some(year)) => *values = years(text(rows, year)),
+                _ => {}
+            }
+        }
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
+}
+
+/// Years of birth, where they may be some.
+fn years(values: &StringArray) -> ArrayRef {
+    let year = |value: &str| {
+        let value = value.trim().trim_end_matches(".0");
+        let year: Option<u32> = value.parse().ok();
+        year.filter(|y| (1850..=2100).contains(y))
+            .map(|y| y.to_string())
+    };
+    Arc::new(StringArray::from_iter(
+        values.iter().map(|v| v.and_then(year)),
+    ))
 }
 
 /// Record ids of rows: their numbers.

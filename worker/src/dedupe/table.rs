@@ -1,7 +1,7 @@
 //! An input file: how it is read, what columns it has, and its rows.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fs::File,
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) japanese: bool,
     /// About how many rows it has; nothing where that shows only when all is read.
     pub(super) rows: Option<u64>,
+    /// The country of its phone numbers, where some are in international notation.
+    pub(super) country: Option<String>,
 }
 
 /// A row that could not be read.
@@ -106,6 +108,7 @@ impl Table {
             columns: Vec::new(),
             japanese: false,
             rows: None,
+            country: None,
         };
         table.look(country, meta.len())?;
         Ok(table)
@@ -146,6 +149,10 @@ impl Table {
             self.japanese |= counts.japanese > 0;
             reports.push(counts.report(field.name(), rows as u64));
         }
+        let columns =
+            || (0..schema.fields().len()).flat_map(|at| sample.iter().map(move |b| text(b, at)));
+        self.country = country_of_phones(columns().flatten().flatten());
+        let country = country.or(self.country.as_deref());
         let month_first = country.is_some_and(|c| c.eq_ignore_ascii_case("us"));
         self.columns = reports
             .iter()
@@ -263,6 +270,19 @@ impl Table {
             before.consume(length);
         }
     }
+}
+
+/// The country that most numbers in international notation are of, among all values.
+fn country_of_phones<'a>(values: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    let written = values.filter(|v| v.trim_start().starts_with('+'));
+    for country in written.filter_map(musubi_clean::phone::country) {
+        *counts.entry(country).or_default() += 1;
+    }
+    let all: u32 = counts.values().sum();
+    let most = counts.into_iter().max_by_key(|(_, n)| *n);
+    most.filter(|(_, n)| *n > 1 && n * 4 >= all * 3)
+        .map(|(country, _)| country)
 }
 
 /// Numbers rows from 0, with the bad ones among them.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::column::{ColumnReport, Kind};
+use super::words;
 
 /// What a column probably holds, in the words of the canonical model where it has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -309,13 +310,16 @@ pub(crate) fn said(name: &str) -> Option<(Meaning, bool)> {
         kept.collect::<String>()
     };
     let (last, whole) = (bare(last), bare(name));
-    let alone = WHOLE.iter().find(|(word, _)| *word == last);
+    let alone = WHOLE
+        .iter()
+        .find(|(word, _)| *word == last || *word == whole);
     let among = || {
         let mut words = WORDS.iter();
         words.find(|(word, _)| last.contains(word) || whole.ends_with(word))
     };
     let found = alone.or_else(among);
-    found.map(|(word, meaning)| (*meaning, *word == last))
+    let found = found.map(|(word, meaning)| (*meaning, *word == last || *word == whole));
+    found.or_else(|| Some((words::meaning(name)?, false)))
 }
 
 /// What a column probably holds.

@@ -10,6 +10,7 @@ mod propose;
 mod shape;
 mod sketch;
 pub(crate) mod sniff;
+mod words;
 
 use std::{
     collections::BTreeMap,

@@ -22,11 +22,23 @@ pub(super) fn split(folded: &str) -> Normalised<Address> {
         .split(',')
         .map(str::trim)
         .filter(|segment| !segment.is_empty());
-    let Some(street) = segments.next() else {
+    let Some(mut street) = segments.next() else {
         return Normalised::meaningless();
     };
+    let mut segments = segments.peekable();
+    // `12, rue Pasteur` and `Calle Mayor, 12`: the number of the house stands apart.
+    let mut number = "";
+    if is_house(street) && segments.peek().is_some() {
+        number = street;
+        street = segments.next().unwrap_or_default();
+    }
     let (street, unit) = cut_unit(street);
-    let (block, town) = cut_number(street);
+    let (block, town) = match number {
+        "" => cut_number(street),
+        number => (number, street),
+    };
+    let apart = segments.next_if(|segment| block.is_empty() && is_house(segment));
+    let block = apart.unwrap_or(block);
     let mut address = Address {
         block: block.to_owned(),
         town: town.to_owned(),
@@ -61,6 +73,13 @@ fn place(address: &mut Address, segment: &str) {
     } else if address.prefecture.is_empty() {
         address.prefecture = region;
     }
+}
+
+/// Whether a segment is the number of a house and nothing else: `12`, `12 bis`, `7b`. Four digits are a postal code.
+fn is_house(segment: &str) -> bool {
+    let digits = segment.bytes().take_while(u8::is_ascii_digit).count();
+    let rest = segment[digits..].trim_start();
+    (1..=3).contains(&digits) && (rest.len() <= 1 || matches!(rest, "bis" | "ter" | "quater"))
 }
 
 fn is_unit(word: &str) -> bool {

@@ -8,7 +8,7 @@ mod numerals;
 use crate::{normalised::Normalised, text};
 
 /// Version of this normaliser; raised when any result changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// An address and its parts; a part that is not there is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

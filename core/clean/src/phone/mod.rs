@@ -152,6 +152,16 @@ fn international(digits: &str, country: &str) -> Normalised<String> {
     Normalised::valid(e164)
 }
 
+/// The country (ISO 3166 alpha-2 in small letters) whose code a number in international notation begins with: of
+/// countries that share a code the main one. Nothing of a number in national notation.
+#[must_use]
+pub fn country(value: &str) -> Option<String> {
+    let digits = significant(&text::present(value)?);
+    let number = parse(digits.starts_with('+').then_some(&*digits)?, "ZZ")?;
+    let country = PHONE_NUMBER_UTIL.get_region_for_country_code(number.country_code)?;
+    Some(country.to_string().to_ascii_lowercase())
+}
+
 fn parse(digits: &str, region: &str) -> Option<PhoneNumber> {
     let region = if digits.starts_with('+') {
         None

@@ -1,0 +1,197 @@
+//! What the name of a column says word by word, where it is not one of the usual names: `cust_first_nm`,
+//! `BusinessPhone`, `Fecha de nacimiento`.
+
+use super::meaning::Meaning;
+
+/// What a word stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sense {
+    Given,
+    Family,
+    /// Of the person as a whole.
+    Name,
+    /// Whose name it may be.
+    Person,
+    /// All of a name.
+    Full,
+    Birth,
+    Year,
+    Month,
+    Day,
+    Email,
+    Phone,
+    Postal,
+    City,
+    State,
+    Address,
+    Street,
+    House,
+    Number,
+    /// The second line and further ones.
+    Second,
+    Unit,
+    Gender,
+    /// Somebody or something else: what the column says is not about the person.
+    Other,
+}
+
+/// Words, in lower case and without accents, by what they stand for: English with its abbreviations, German, French,
+/// Spanish, Portuguese, Italian, Dutch.
+#[rustfmt::skip]
+const SENSES: &[(Sense, &[&str])] = &[
+    (Sense::Given, &["first", "given", "forename", "forenames", "fname", "vorname", "prenom", "prenoms", "nombre", "nombres", "voornaam"]),
+    (Sense::Family, &["last", "family", "surname", "surnames", "lname", "nachname", "familienname", "nom", "apellido", "apellidos", "cognome", "sobrenome", "apelido", "achternaam"]),
+    (Sense::Name, &["name", "names", "nm", "naam", "nome"]),
+    (Sense::Person, &["customer", "cust", "client", "contact", "person", "per", "patient", "pat", "member", "mbr", "voter", "resident", "employee", "emp", "student", "guest", "owner", "subscriber", "applicant", "individual", "party", "buyer", "recipient", "insured", "debtor", "display", "legal", "kunde", "kunden", "klant", "cliente", "usual", "current"]),
+    (Sense::Full, &["full", "complete", "whole", "completo", "complet", "voll", "vollstandiger", "raw", "text"]),
+    (Sense::Birth, &["birth", "dob", "birthdate", "birthday", "born", "geburt", "geburts", "geburtsdatum", "geburtstag", "geboren", "naissance", "naiss", "nacimiento", "nascita", "nascimento", "geboortedatum"]),
+    (Sense::Year, &["year", "yr", "yyyy", "jahr", "annee", "ano", "anno"]),
+    (Sense::Month, &["month", "mon", "mo", "mm", "monat", "mois", "mes", "mese", "maand"]),
+    (Sense::Day, &["day", "dy", "dd", "tag", "jour", "dia", "giorno", "dag"]),
+    (Sense::Email, &["email", "mail", "correo", "courriel"]),
+    (Sense::Phone, &["phone", "phones", "phon", "ph", "tel", "telephone", "telefon", "telefono", "telefone", "telefoon", "fon", "tlf", "mobile", "mobil", "movil", "cell", "cellular", "celular", "cellulare", "handy", "portable", "gsm"]),
+    (Sense::Postal, &["postal", "postcode", "zip", "zipcode", "plz", "postleitzahl", "cep", "cap", "cp", "pincode", "eircode"]),
+    (Sense::City, &["city", "cty", "town", "suburb", "locality", "municipality", "ort", "wohnort", "stadt", "ville", "commune", "ciudad", "localidad", "poblacion", "municipio", "citta", "comune", "cidade", "plaats", "woonplaats"]),
+    (Sense::State, &["state", "st", "province", "prov", "region", "county", "bundesland", "provincia", "estado", "departement"]),
+    (Sense::Address, &["address", "addr", "adr", "adresse", "anschrift", "direccion", "domicilio", "indirizzo", "endereco", "adres", "residence", "domicile"]),
+    (Sense::Street, &["street", "strasse", "str", "rue", "calle", "rua", "via", "straat", "voie"]),
+    (Sense::House, &["house", "hausnummer", "hnr", "huisnummer", "premise"]),
+    (Sense::Number, &["number", "num", "no", "nr", "nummer", "numero"]),
+    (Sense::Second, &["2", "3", "two", "second", "zusatz", "complement", "complemento"]),
+    (Sense::Unit, &["unit", "apt", "apartment", "flat", "suite", "building", "bldg"]),
+    (Sense::Gender, &["sex", "gender", "geschlecht", "sexe", "sexo", "sesso", "genero", "geslacht"]),
+    (Sense::Other, &["company", "organization", "organisation", "org", "employer", "business", "firm", "firma", "empresa", "entreprise", "school", "doctor", "physician", "father", "mother", "parent", "spouse", "husband", "wife", "partner", "guardian", "emergency", "kin", "maiden", "middle", "mid", "user", "login", "nick", "fax", "file", "product", "item", "brand", "store", "shop", "branch", "event", "campaign", "country", "pais", "pays", "land", "type", "typ", "flag", "status", "count", "valid", "verified", "opt", "url", "web", "host", "ip", "death", "place", "lieu", "lugar", "created", "updated", "modified", "seen", "visit", "order", "contacted", "purchase", "payment", "bank", "card"]),
+];
+
+fn sense(word: &str) -> Option<Sense> {
+    let found = SENSES.iter().find(|(_, words)| words.contains(&word));
+    found.map(|(sense, _)| *sense)
+}
+
+/// The words of a name: at blanks and signs, where letters and digits meet, and where a capital follows a small letter.
+fn words(name: &str) -> Vec<String> {
+    #[derive(PartialEq)]
+    enum Kind {
+        Small,
+        Capital,
+        Digit,
+        Sign,
+    }
+    let plain = any_ascii::any_ascii(name);
+    let mut out: Vec<String> = Vec::new();
+    let mut before = Kind::Sign;
+    for c in plain.chars() {
+        let kind = match c {
+            'a'..='z' => Kind::Small,
+            'A'..='Z' => Kind::Capital,
+            '0'..='9' => Kind::Digit,
+            _ => Kind::Sign,
+        };
+        let goes_on = kind == before || (before, &kind) == (Kind::Capital, &Kind::Small);
+        match (kind == Kind::Sign, goes_on, out.last_mut()) {
+            (true, ..) => {}
+            (false, true, Some(word)) => word.push(c.to_ascii_lowercase()),
+            (false, ..) => out.push(c.to_ascii_lowercase().to_string()),
+        }
+        before = kind;
+    }
+    out
+}
+
+/// What a name in Latin letters says by its words.
+pub(super) fn meaning(name: &str) -> Option<Meaning> {
+    if name.chars().any(musubi_clean::name::is_japanese) {
+        return None;
+    }
+    let words = words(name);
+    let senses: Vec<Option<Sense>> = words.iter().map(|word| sense(word)).collect();
+    let has = |sense: Sense| senses.contains(&Some(sense));
+    let is = |word: &str| words.iter().any(|w| w == word);
+    if has(Sense::Other) && !has(Sense::Phone) && !has(Sense::Email) || is("fax") {
+        return None;
+    }
+    // First and last are said of anything.
+    if (is("first") || is("last")) && !has(Sense::Name) && senses.contains(&None) {
+        return None;
+    }
+    let birth = has(Sense::Birth);
+    let found = match () {
+        () if has(Sense::Email) => Meaning::Email,
+        () if has(Sense::Phone) => Meaning::Phone,
+        () if birth && has(Sense::Year) => Meaning::BirthYear,
+        () if birth && has(Sense::Month) => Meaning::BirthMonth,
+        () if birth && has(Sense::Day) => Meaning::BirthDay,
+        () if birth && (has(Sense::City) || has(Sense::State)) => return None,
+        () if birth => Meaning::BirthDate,
+        () if has(Sense::Postal) => Meaning::PostalCode,
+        () if has(Sense::Full) && (has(Sense::Name) || has(Sense::Given) || has(Sense::Family)) => {
+            Meaning::Name
+        }
+        () if has(Sense::Given) && has(Sense::Family) => Meaning::Name,
+        () if has(Sense::Given) => Meaning::GivenName,
+        () if has(Sense::Family) => Meaning::FamilyName,
+        () if has(Sense::House) || has(Sense::Street) && has(Sense::Number) => Meaning::Block,
+        () if has(Sense::Unit) => Meaning::Building,
+        () if (has(Sense::Address) || has(Sense::Street)) && has(Sense::Second) => {
+            Meaning::Building
+        }
+        () if has(Sense::City) => Meaning::City,
+        () if has(Sense::Address) => Meaning::Address,
+        () if has(Sense::Street) => Meaning::Town,
+        () if has(Sense::State) => Meaning::Prefecture,
+        () if has(Sense::Gender) => Meaning::Gender,
+        // What else is named is no person, unless it says so.
+        () if has(Sense::Name) => {
+            let whose =
+                |s: &Option<Sense>| matches!(s, Some(Sense::Name | Sense::Person | Sense::Full));
+            return senses.iter().all(whose).then_some(Meaning::Name);
+        }
+        () => return None,
+    };
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_understood_word_by_word() {
+        for (name, want) in [
+            ("cust_first_nm", Some(Meaning::GivenName)),
+            ("LAST_NM", Some(Meaning::FamilyName)),
+            ("Contact Name", Some(Meaning::Name)),
+            ("PatientName", Some(Meaning::Name)),
+            ("res_city_desc", Some(Meaning::City)),
+            ("state_cd", Some(Meaning::Prefecture)),
+            ("sex_code", Some(Meaning::Gender)),
+            ("addr_line", Some(Meaning::Address)),
+            ("addrLine2", Some(Meaning::Building)),
+            ("MailingAddress", Some(Meaning::Address)),
+            ("DOB_DAY", Some(Meaning::BirthDay)),
+            ("DOB_MON", Some(Meaning::BirthMonth)),
+            ("dob_year", Some(Meaning::BirthYear)),
+            ("Straße", Some(Meaning::Town)),
+            ("Hausnummer", Some(Meaning::Block)),
+            ("Fecha de nacimiento", Some(Meaning::BirthDate)),
+            ("código_postal", Some(Meaning::PostalCode)),
+            ("apellido1", Some(Meaning::FamilyName)),
+            ("Nom complet", Some(Meaning::Name)),
+            ("Téléphone portable", Some(Meaning::Phone)),
+            ("Work Phone", Some(Meaning::Phone)),
+            ("mother_name", None),
+            ("company name", None),
+            ("middle_name", None),
+            ("plan_name", None),
+            ("fax_no", None),
+            ("country", None),
+            ("last_login", None),
+            ("first_channel", None),
+            ("date_first_seen", None),
+            ("birth place", None),
+            ("notes", None),
+        ] {
+            assert_eq!(meaning(name), want, "{name}");
+        }
+    }
+}
