@@ -36,7 +36,7 @@ pub(super) fn bands(f: &Features, row: &Row) -> [u32; BANDS] {
         let mut before = 0;
         for letter in text.chars() {
             let gram = mix(kind << 42 | before << 21 | u64::from(letter));
-            let bin = &mut bins[((gram >> 32) * BINS as u64 >> 32) as usize];
+            let bin = &mut bins[(((gram >> 32) * BINS as u64) >> 32) as usize];
             *bin = gram.min(*bin);
             before = u64::from(letter);
             grams += 1;

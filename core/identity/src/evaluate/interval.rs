@@ -110,7 +110,7 @@ mod tests {
         let people = 0..600u32;
         let truth: Vec<u32> = people.clone().flat_map(|p| [p, p, p]).collect();
         let file: Vec<u32> = people.clone().flat_map(|_| [0, 0, 1]).collect();
-        let found = |p: u32| if p % 3 == 0 { 1000 + p } else { p };
+        let found = |p: u32| if p.is_multiple_of(3) { 1000 + p } else { p };
         let said: Vec<u32> = people.flat_map(|p| [p, p, found(p)]).collect();
         let judge = Judge::across(&said, &truth, &file);
         let (across, f1) = (
