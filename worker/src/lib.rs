@@ -12,6 +12,7 @@ pub mod profile;
 pub mod quarantine;
 pub mod report;
 pub mod review;
+mod sheet;
 pub mod source;
 mod spans;
 pub mod stage;

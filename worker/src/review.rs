@@ -17,7 +17,10 @@ use musubi_lake::{
 use serde::Serialize;
 
 pub use crate::stage::pins::{Decision, Verdict};
-use crate::stage::{Context, link, pins, resolved::Resolved};
+use crate::{
+    sheet::Sheet,
+    stage::{Context, link, pins, resolved::Resolved},
+};
 
 /// What waits for a decision.
 #[derive(Debug, Serialize)]
@@ -178,22 +181,17 @@ pub fn export(pairs: &[Question], features: &Features, path: &Path, values: bool
 /// # Errors
 /// When it is no such file, or a label cannot be understood.
 pub fn labels(path: &Path) -> Result<(Vec<Decision>, u64)> {
-    let shown = path.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot open {shown}"))?;
-    let header = reader.headers()?.clone();
+    let mut sheet = Sheet::open(path, "the decisions")?;
+    let shown = sheet.shown.clone();
     let at = |name: &str| {
-        header.iter().position(|c| c == name).with_context(|| {
+        sheet.at(name).with_context(|| {
             format!("{shown} has no column {name}: is it the file that `musubi identity review list --to` wrote?")
         })
     };
     let (left, right, same) = (at("left")?, at("right")?, at("same")?);
     let (mut decisions, mut open) = (Vec::new(), 0);
-    for record in reader.records() {
-        let record = record.with_context(|| format!("cannot read {shown}"))?;
-        let line = record.position().map_or(0, csv::Position::line);
+    for line in sheet.lines() {
+        let (line, record) = line?;
         let cell = |at: usize| record.get(at).unwrap_or_default();
         let label = cell(same);
         if label.is_empty() {

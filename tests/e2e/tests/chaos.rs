@@ -26,12 +26,9 @@ use rand::Rng as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
 use support::{World, example::Example, soak};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_goes_through_whatever_happens() {
-    let Some(cluster) = Cluster::find() else {
-        return;
-    };
-    let mut world = World::new(cluster, "chaos").await;
+/// The example with its first day, an operator, and storage that fails when it is told to.
+async fn scene(cluster: Cluster, name: &str) -> (World, Proxy, Example, Timestamp) {
+    let mut world = World::new(cluster, name).await;
     let storage = world.put_proxy();
     let example = Example::new(1);
     example.receive(0, &world).await;
@@ -39,7 +36,16 @@ async fn a_run_goes_through_whatever_happens() {
         world.apply(object).await;
     }
     world.install();
-    let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    let as_of = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    (world, storage, example, as_of)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_through_whatever_happens() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let (world, storage, example, as_of) = scene(cluster, "chaos").await;
     world.begin("first", "bento", as_of).await;
 
     // The storage has no answers for half a minute, and is slow then.
@@ -99,15 +105,7 @@ async fn a_run_goes_through_what_a_seed_draws() {
         return;
     };
     let mut chance = ChaCha8Rng::seed_from_u64(soak::seed().unwrap_or(1));
-    let mut world = World::new(cluster, "seed").await;
-    let storage = world.put_proxy();
-    let example = Example::new(1);
-    example.receive(0, &world).await;
-    for object in &Example::resources(&world, None) {
-        world.apply(object).await;
-    }
-    world.install();
-    let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    let (world, storage, example, as_of) = scene(cluster, "seed").await;
     let expected = example.on_a_laptop(as_of).await;
     world.begin("first", "bento", as_of).await;
     let mishaps = async {

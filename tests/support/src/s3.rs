@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -69,9 +69,18 @@ impl SeaweedFs {
         Self::start_at(LOOPBACK, buckets)
     }
 
-    /// Starts one that listens on one address of this machine, and no other.
+    /// Starts one that listens on one address of this machine, and no other. Somebody else may take one of its eight ports
+    /// between its choice and its use: it is tried with others then.
     pub fn start_at(address: &str, buckets: &[&str]) -> Result<Self, StartError> {
         let program = tool("MUSUBI_WEED", "weed")?;
+        let mut started = Self::attempt(&program, address, buckets);
+        for _ in 0..2 {
+            started = started.or_else(|_| Self::attempt(&program, address, buckets));
+        }
+        started
+    }
+
+    fn attempt(program: &Path, address: &str, buckets: &[&str]) -> Result<Self, StartError> {
         let dir = tempfile::Builder::new().prefix("musubi-weed-").tempdir()?;
         let config = dir.path().join("s3.json");
         std::fs::write(&config, identities())?;
@@ -103,7 +112,7 @@ impl SeaweedFs {
             format!("-s3.config={}", config.display()),
         ];
         let log = dir.path().join("log");
-        let mut server = Guarded::start(&program, &args, &[], None, "TERM", &log)?;
+        let mut server = Guarded::start(program, &args, &[], None, "TERM", &log)?;
         server.wait("SeaweedFS", &log, Duration::from_secs(90), || {
             answers(address, port, "GET", "/").is_some()
         })?;

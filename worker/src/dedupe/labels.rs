@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use musubi_identity::{Decision, Pin};
 
 use super::table::{Piece, Table, text};
+use crate::sheet::Sheet;
 
 /// Columns that hold rows, as `musubi evaluate --sample` and edges.parquet call them.
 const ROWS: [(&str, &str); 2] = [("left", "right"), ("row_l", "row_r")];
@@ -44,18 +45,9 @@ struct End {
 impl Labels {
     /// Reads a file of labels for these tables.
     pub(super) fn read(path: &Path, tables: &[Table]) -> Result<Self> {
-        let shown = path.display();
-        let mut reader = csv::ReaderBuilder::new()
-            .trim(csv::Trim::All)
-            .from_path(path)
-            .with_context(|| format!("cannot open the labels {shown}"))?;
-        let header: Vec<String> = reader
-            .headers()
-            .with_context(|| format!("{shown} is no CSV"))?
-            .iter()
-            .map(|name| name.trim_start_matches('\u{feff}').to_owned())
-            .collect();
-        let at = |name: &str| header.iter().position(|c| c == name);
+        let mut sheet = Sheet::open(path, "the labels")?;
+        let (shown, header) = (sheet.shown.clone(), sheet.header.clone());
+        let at = |name: &str| sheet.at(name);
         let both = |(left, right): (&str, &str)| Some([at(left)?, at(right)?]);
         let (ends, by) = match ROWS.into_iter().find_map(both) {
             Some(ends) => (ends, None),
@@ -80,9 +72,8 @@ impl Labels {
             pairs: Vec::new(),
             open: 0,
         };
-        for record in reader.records() {
-            let record = record.with_context(|| format!("cannot read {shown}"))?;
-            let line = record.position().map_or(0, csv::Position::line);
+        for line in sheet.lines() {
+            let (line, record) = line?;
             let cell = |at: usize| record.get(at).unwrap_or_default().to_owned();
             let said = cell(label);
             if said.is_empty() || said.eq_ignore_ascii_case("undecided") {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::partition::{Pair, Partition};
+use crate::sheet::Sheet;
 
 const HEADER: [&str; 6] = ["left", "right", "probability", "stratum", "pairs", "same"];
 
@@ -80,14 +81,10 @@ pub fn sample(partition: &Partition, path: &Path, each: usize, seed: u64) -> Res
 /// # Errors
 /// When the file is no sample, a label cannot be understood, or there is none.
 pub fn estimate(path: &Path, threshold: f64) -> Result<Audited> {
-    let shown = path.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot open {shown}"))?;
-    let header: Vec<String> = reader.headers()?.iter().map(str::to_owned).collect();
+    let mut sheet = Sheet::open(path, "the sample")?;
+    let shown = sheet.shown.clone();
     let at = |name: &str| {
-        header.iter().position(|c| c == name).with_context(|| {
+        sheet.at(name).with_context(|| {
             format!("{shown} has no column {name}: is it the file that --sample wrote?")
         })
     };
@@ -96,9 +93,8 @@ pub fn estimate(path: &Path, threshold: f64) -> Result<Audited> {
     let mut forecasts: Vec<(u64, Forecast)> = Vec::new();
     let mut strata: BTreeMap<u64, Labelled> = BTreeMap::new();
     let mut open = 0;
-    for record in reader.records() {
-        let record = record.with_context(|| format!("cannot read {shown}"))?;
-        let line = record.position().map_or(0, csv::Position::line);
+    for line in sheet.lines() {
+        let (line, record) = line?;
         let number = |at: usize, name: &str| -> Result<f64> {
             let cell = record.get(at).unwrap_or_default();
             cell.parse().ok().filter(|n: &f64| n.is_finite()).with_context(|| {

@@ -8,6 +8,7 @@ use musubi_api::entity::Entity;
 use musubi_clean::cleaner::record_id;
 
 use super::partition::Keyed;
+use crate::sheet::Sheet;
 
 /// Columns that name the person, the likelier first.
 const PEOPLE: [&str; 8] = [
@@ -31,48 +32,35 @@ enum Named {
 
 /// Names of records with their persons, numbered. Lines without a person are left out.
 pub(super) fn read(path: &Path, column: Option<&str>, keyed: Keyed) -> Result<Vec<(u128, u32)>> {
-    let shown = path.display();
-    let mut reader = csv::ReaderBuilder::new()
-        .trim(csv::Trim::All)
-        .from_path(path)
-        .with_context(|| format!("cannot open the truth {shown}"))?;
-    let header: Vec<String> = reader
-        .headers()
-        .with_context(|| format!("{shown} is no CSV"))?
-        .iter()
-        .map(|name| name.trim_start_matches('\u{feff}').to_owned())
-        .collect();
-    let at = |name: &str| header.iter().position(|c| c == name);
+    let mut sheet = Sheet::open(path, "the truth")?;
+    let (shown, columns) = (sheet.shown.clone(), sheet.header.join(", "));
+    let at = |name: &str| sheet.at(name);
     let named = match (at(keyed.column()), at("source"), at("stream"), at("key")) {
         (Some(key), ..) => Named::Key(key),
         (None, Some(source), Some(stream), Some(key)) if keyed == Keyed::Records => {
             Named::Parts([source, stream, key])
         }
         _ => bail!(
-            "{shown} does not say which record each line is about: it must name {}; its columns are {}",
+            "{shown} does not say which record each line is about: it must name {}; its columns are {columns}",
             keyed.what(),
-            header.join(", ")
         ),
     };
     let person = match column {
         Some(name) => at(name).with_context(|| {
             format!(
-                "{shown} has no column {name:?}; its columns are {}",
-                header.join(", ")
+                "{shown} has no column {name:?}; its columns are {columns}"
             )
         })?,
         None => PEOPLE.iter().find_map(|name| at(name)).with_context(|| {
             format!(
-                "{shown} has no column with the person; name it with --column; its columns are {}",
-                header.join(", ")
+                "{shown} has no column with the person; name it with --column; its columns are {columns}"
             )
         })?,
     };
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let mut out = Vec::new();
-    for record in reader.records() {
-        let record = record.with_context(|| format!("cannot read {shown}"))?;
-        let line = record.position().map_or(0, csv::Position::line);
+    for line in sheet.lines() {
+        let (line, record) = line?;
         let cell = |at: usize| record.get(at).unwrap_or_default();
         let label = cell(person);
         if label.is_empty() {
