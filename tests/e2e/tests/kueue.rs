@@ -12,16 +12,10 @@ use kube::{
     api::{DeleteParams, ListParams, PostParams},
     runtime::wait::await_condition,
 };
-use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
+use musubi_api::run::Stage;
 use musubi_testing::{Cluster, proxy::Fault};
 use serde_json::json;
-use support::{World, kueue, object, shop::shop};
-
-fn stalled(run: &CustomerPipelineRun) -> Option<&str> {
-    let mut conditions = run.status.iter().flat_map(|s| &s.conditions);
-    let stalled = conditions.find(|c| c.type_ == "Stalled" && c.status == "True");
-    stalled.map(|c| c.reason.as_str())
-}
+use support::{World, kueue, object, shop::shop, stalled};
 
 /// The Job of somebody more important, which needs all that the queue has.
 fn urgent(world: &World, priority: &str) -> Job {

@@ -16,20 +16,12 @@ use musubi_api::{
 };
 use musubi_testing::Cluster;
 use serde_json::json;
-use support::{World, object, shop::shop};
+use support::{World, object, shop::shop, stalled};
 
 fn stage_job(run: &CustomerPipelineRun, stage: Stage) -> Option<String> {
     let stages = run.status.as_ref()?.stages.iter();
     let of_stage = stages.rev().find(|s| s.stage == stage)?;
     of_stage.job_uid.as_ref().and(of_stage.job.clone())
-}
-
-fn stalled(run: &CustomerPipelineRun) -> Option<&str> {
-    let conditions = &run.status.as_ref()?.conditions;
-    let stalled = conditions
-        .iter()
-        .find(|c| c.type_ == "Stalled" && c.status == "True");
-    stalled.map(|c| c.reason.as_str())
 }
 
 async fn suspend(jobs: &Api<Job>, name: &str, suspended: bool) {

@@ -14,7 +14,7 @@ use kube::{
     core::GroupVersionKind,
     runtime::wait::await_condition,
 };
-use musubi_testing::Cluster;
+use musubi_testing::{Cluster, free_port};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -51,7 +51,7 @@ impl Kueue {
             "apiVersion": "config.kueue.x-k8s.io/v1beta2", "kind": "Configuration",
             "health": { "healthProbeBindAddress": "127.0.0.1:0" },
             "metrics": { "bindAddress": "0" },
-            "webhook": { "host": "127.0.0.1", "port": free_port(), "certDir": folder },
+            "webhook": { "host": "127.0.0.1", "port": free_port().expect("a port"), "certDir": folder },
             "leaderElection": { "leaderElect": false },
             "internalCertManagement": { "enable": false },
             "integrations": { "frameworks": ["batch/job"] },
@@ -102,11 +102,6 @@ fn certify(folder: &Path) {
         .expect("openssl");
     let said = String::from_utf8_lossy(&made.stderr);
     assert!(made.status.success(), "{said}");
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its port").port()
 }
 
 /// A queue of a namespace, with all that it stands on.

@@ -305,6 +305,13 @@ impl World {
     }
 }
 
+/// Why a run does not get on, if it does not.
+pub(crate) fn stalled(run: &CustomerPipelineRun) -> Option<&str> {
+    let mut conditions = run.status.iter().flat_map(|s| &s.conditions);
+    let stalled = conditions.find(|c| c.type_ == "Stalled" && c.status == "True");
+    stalled.map(|c| c.reason.as_str())
+}
+
 /// A resource of ours.
 pub(crate) fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({
