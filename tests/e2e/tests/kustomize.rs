@@ -4,12 +4,10 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::path::{Path, PathBuf};
-
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use musubi_testing::Cluster;
-use support::{World, shop::pipeline};
+use support::{World, kustomize, shop::pipeline};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_kustomize_makes_is_applied_gets_ready_and_runs_a_pipeline() {
@@ -17,7 +15,8 @@ async fn what_kustomize_makes_is_applied_gets_ready_and_runs_a_pipeline() {
         return;
     };
     let world = World::new(cluster.clone(), "kustomize").await;
-    let folder = copy(&world);
+    let folder = world.folder.path().join("kustomize");
+    kustomize::copy(&world.cluster, &world.namespace, &folder);
     let apply = |flag: &str, what: &str| {
         world.tool("kubectl", &["apply", "--server-side", flag, what]);
     };
@@ -45,31 +44,4 @@ async fn what_kustomize_makes_is_applied_gets_ready_and_runs_a_pipeline() {
         );
     }
     world.remove().await;
-}
-
-/// The folder as its own comment says: a copy, with namespace and image set in it.
-fn copy(world: &World) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kustomize");
-    let to = world.folder.path().join("kustomize");
-    std::fs::create_dir(&to).expect("a folder");
-    let read = |name: &str| std::fs::read_to_string(from.join(name)).expect("a file");
-    let (repository, tag) = world
-        .cluster
-        .image
-        .rsplit_once(':')
-        .expect("an image with a tag");
-    let said = read("kustomization.yaml");
-    let own = said
-        .replace(
-            "namespace: musubi",
-            &format!("namespace: {}", world.namespace),
-        )
-        .replace(
-            "newTag: 0.1.0",
-            &format!("newName: {repository}\n    newTag: {tag}"),
-        );
-    assert_eq!(own.lines().count(), said.lines().count() + 1, "{own}");
-    std::fs::write(to.join("kustomization.yaml"), own).expect("a file");
-    std::fs::write(to.join("musubi.yaml"), read("musubi.yaml")).expect("a file");
-    to
 }

@@ -59,6 +59,12 @@ impl Cluster {
         ran(Command::new(xtask).arg("cluster").args(order))
     }
 
+    /// Folder with `kubectl` and `helm`; an empty path when those on the `PATH` are meant.
+    #[must_use]
+    pub fn tools(&self) -> &Path {
+        &self.tools
+    }
+
     /// Runs `kubectl` or `helm` to its end, and gives what it printed.
     ///
     /// # Errors

@@ -39,11 +39,7 @@ pub(crate) struct Kueue {
 impl Kueue {
     /// Starts it for a cluster, or says that there is none to start.
     pub(crate) fn start(world: &World) -> Option<Self> {
-        let Some(place) = std::env::var_os("MUSUBI_KUEUE").map(PathBuf::from) else {
-            eprintln!("not tested: there is no Kueue (`cargo xtask test` builds it)");
-            return None;
-        };
-        define(&world.cluster, &place);
+        let place = define(&world.cluster)?;
         let folder = world.folder.path();
         certify(folder);
         // Ports of its own choice: what it would tell there is not asked.
@@ -78,8 +74,12 @@ impl Kueue {
     }
 }
 
-/// Gives the API server Kueue's definitions.
-fn define(cluster: &Cluster, place: &Path) {
+/// Gives the API server Kueue's definitions, and says where Kueue lies; or that there is none.
+pub(crate) fn define(cluster: &Cluster) -> Option<PathBuf> {
+    let Some(place) = std::env::var_os("MUSUBI_KUEUE").map(PathBuf::from) else {
+        eprintln!("not tested: there is no Kueue (`cargo xtask test` builds it)");
+        return None;
+    };
     let definitions = place.join("definitions").display().to_string();
     let apply = ["apply", "--server-side", "--filename", &definitions];
     let wait = [
@@ -90,6 +90,7 @@ fn define(cluster: &Cluster, place: &Path) {
         let done = cluster.tool("kubectl", args);
         done.unwrap_or_else(|e| panic!("{e}"));
     }
+    Some(place)
 }
 
 /// Its webhooks serve, asked or not, and want a certificate.

@@ -3,6 +3,7 @@
 pub(crate) mod example;
 pub(crate) mod gateway;
 pub(crate) mod kueue;
+pub(crate) mod kustomize;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod operator;
@@ -141,6 +142,11 @@ impl World {
     pub(crate) fn s3_endpoint(&self) -> String {
         let proxy = self.proxy.as_ref().map(Proxy::endpoint);
         proxy.unwrap_or_else(|| self.s3.endpoint())
+    }
+
+    /// Access key and secret key of the S3 server.
+    pub(crate) fn s3_keys(&self) -> (&str, &str) {
+        self.s3.keys()
     }
 
     /// The bucket, as a connector or lake names it.

@@ -1,0 +1,84 @@
+//! What stands in a cluster for what the document leaves open.
+
+/// A place where the document is followed.
+#[derive(Default)]
+pub(crate) struct Site {
+    pub(crate) namespace: String,
+    /// Image, without its tag.
+    pub(crate) repository: String,
+    /// Tag of what is installed, and of what it is upgraded to.
+    pub(crate) tags: [String; 2],
+    pub(crate) bucket: String,
+    pub(crate) endpoint: String,
+    /// Access key and secret key of the bucket.
+    pub(crate) keys: [String; 2],
+    /// Host and port of the PostgreSQL.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// User and password of the PostgreSQL.
+    pub(crate) login: [String; 2],
+    /// The program of `cargo xtask`.
+    pub(crate) xtask: String,
+    pub(crate) pipeline: String,
+    pub(crate) run: String,
+}
+
+impl Site {
+    /// Puts what stands here in the place of what the document leaves open.
+    ///
+    /// # Errors
+    /// What is left open still.
+    pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
+        let Self {
+            tags, keys, login, ..
+        } = self;
+        let table = [
+            ("namespace retail", format!("namespace {}", self.namespace)),
+            (
+                "namespace: retail",
+                format!("namespace: {}", self.namespace),
+            ),
+            ("registry.example.com/musubi", self.repository.clone()),
+            // Images of the test have no registry that would know their digest.
+            (
+                "image.digest=sha256:4f1c…",
+                format!("image.tag={}", tags[0]),
+            ),
+            (
+                "image.digest=sha256:9a3b…",
+                format!("image.tag={}", tags[1]),
+            ),
+            ("KEY_ID=…", format!("KEY_ID={}", keys[0])),
+            ("ACCESS_KEY=…", format!("ACCESS_KEY={}", keys[1])),
+            ("KEY_ID: …", format!("KEY_ID: {}", keys[0])),
+            ("ACCESS_KEY: …", format!("ACCESS_KEY: {}", keys[1])),
+            ("username: …", format!("username: {}", login[0])),
+            ("password: …", format!("password: {}", login[1])),
+            (
+                "bucket: customer-data",
+                format!("bucket: {}, endpoint: \"{}\"", self.bucket, self.endpoint),
+            ),
+            (
+                "host: db.example.com",
+                format!("host: {}, port: {}, tls: disable", self.host, self.port),
+            ),
+            ("cargo xtask", self.xtask.clone()),
+            ("PIPELINE", self.pipeline.clone()),
+            ("RUN", self.run.clone()),
+        ];
+        let filled = table
+            .into_iter()
+            .fold(text.to_owned(), |text, (open, value)| {
+                text.replace(open, &value)
+            });
+        let name = |word: &&str| word.len() > 2 && word.chars().all(|c| c.is_ascii_uppercase());
+        let mut words = filled.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let open = ["…", "example.com"]
+            .into_iter()
+            .find(|open| filled.contains(open));
+        match open.or_else(|| words.find(name)) {
+            Some(open) => Err(format!("{open} is left open in: {filled}")),
+            None => Ok(filled),
+        }
+    }
+}
