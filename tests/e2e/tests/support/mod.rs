@@ -10,8 +10,10 @@ pub(crate) mod operator;
 pub(crate) mod scene;
 pub(crate) mod shop;
 pub(crate) mod soak;
+pub(crate) mod worker;
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::Once,
     time::Duration,
@@ -19,7 +21,10 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Pod, Secret},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
 use kube::{
     Api, Client, Config,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
@@ -136,6 +141,14 @@ impl World {
         self.cluster
             .tool(name, args)
             .unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    /// Runs `kubectl` in the namespace.
+    pub(crate) fn kubectl(&self, args: &[&str]) -> String {
+        self.tool(
+            "kubectl",
+            &[&["--namespace", &self.namespace], args].concat(),
+        )
     }
 
     /// Where pods reach the S3 server.
@@ -313,9 +326,17 @@ impl World {
 
 /// Why a run does not get on, if it does not.
 pub(crate) fn stalled(run: &CustomerPipelineRun) -> Option<&str> {
-    let mut conditions = run.status.iter().flat_map(|s| &s.conditions);
-    let stalled = conditions.find(|c| c.type_ == "Stalled" && c.status == "True");
-    stalled.map(|c| c.reason.as_str())
+    reason(run.status.iter().flat_map(|s| &s.conditions), "Stalled")
+}
+
+/// The reason of a condition that holds.
+pub(crate) fn reason<'a>(
+    conditions: impl IntoIterator<Item = &'a Condition>,
+    kind: &str,
+) -> Option<&'a str> {
+    let mut conditions = conditions.into_iter();
+    let found = conditions.find(|c| c.type_ == kind && c.status == "True");
+    found.map(|c| c.reason.as_str())
 }
 
 /// A resource of ours.
@@ -338,6 +359,10 @@ pub(crate) async fn connect(cluster: &Cluster) -> Client {
 pub(crate) fn define(cluster: &Cluster) {
     static DEFINED: Once = Once::new();
     DEFINED.call_once(|| {
+        // Helm refuses a release that another process is at.
+        let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join("definitions.lock");
+        let lock = File::create(lock).expect("a lock");
+        lock.lock().expect("the lock");
         let args = [
             ["upgrade", "--install", "musubi-crds", "charts/musubi-crds"].as_slice(),
             &["--namespace=kube-system", "--wait"],
