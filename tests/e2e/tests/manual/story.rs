@@ -125,13 +125,7 @@ pub(crate) const STORY: &[Step] = &[
             desk.begin();
             desk.run_is(|run| run.status.as_ref().is_some_and(|s| !s.stages.is_empty()));
         },
-        |desk, _| {
-            assert_eq!(reason(&desk.ends()), "Cancelled");
-            desk.until("its pods are gone", |desk| {
-                desk.kubectl(&PENDING).is_empty()
-            });
-            desk.hold(false);
-        },
+        |desk, _| cancelled(desk),
     ),
     then("kubectl patch cpl PIPELINE", |desk, _| {
         desk.until("the schedule rests", |desk| {
@@ -223,14 +217,22 @@ pub(crate) const STORY: &[Step] = &[
     then("kubectl get cpl,cplr", |_, said| {
         has(said, "customerpipeline.musubi.dev/shop")
     }),
-    then(
+    given(
         "kubectl get pods -l app.kubernetes.io/name=musubi-operator",
-        |_, said| {
-            assert_eq!(said.matches("1/1").count(), 2, "{said}");
+        |desk| {
+            desk.kubectl(&["set", "image", "deployment/musubi", NOWHERE]);
+            desk.until("an image is missed", |desk| {
+                desk.kubectl(&["get", "pods"]).contains("ImagePull")
+            });
         },
+        |_, said| has(said, "ImagePull"),
     ),
-    then("kubectl describe deployment musubi", |_, said| {
-        has(said, "2 available")
+    then("kubectl describe deployment musubi", |desk, said| {
+        has(said, "1 unavailable");
+        desk.kubectl(&["rollout", "undo", "deployment/musubi"]);
+        desk.until("two operators are left", |desk| {
+            desk.kubectl(&OPERATORS).lines().count() == 2
+        });
     }),
     then("kubectl get lease musubi", |_, said| has(said, "musubi-")),
     then(
@@ -278,8 +280,7 @@ pub(crate) const STORY: &[Step] = &[
     then("kubectl events --types=Warning", |desk, said| {
         has(said, "FailedScheduling");
         desk.kubectl(&["patch", "cplr", &desk.site.run, "--type=merge", CANCEL]);
-        desk.ends();
-        desk.hold(false);
+        cancelled(desk);
     }),
     then("kubectl describe cplr RUN", |_, said| {
         has(said, "Cancelled")
@@ -335,11 +336,18 @@ const PENDING: [&str; 5] = [
     "--selector=musubi.dev/pipeline=shop",
     "--output=name",
 ];
+const OPERATORS: [&str; 4] = [
+    "get",
+    "pods",
+    "--selector=app.kubernetes.io/name=musubi-operator",
+    "--output=name",
+];
 const NEXT: &str = "{.status.nextScheduleTime}";
 const PAUSED: &str = "{.status.conditions[?(@.type==\"Paused\")].status}";
 const READY: &str = "{.status.conditions[?(@.type==\"Ready\")].status}";
 const IMAGE: &str = "{.spec.template.spec.containers[0].image}";
 const KEY: &str = "--output=go-template={{.data.AWS_SECRET_ACCESS_KEY | base64decode}}";
+const NOWHERE: &str = "operator=localhost/musubi:nowhere";
 const CANCEL: &str = "--patch={\"spec\":{\"cancel\":true}}";
 
 fn has(said: &str, what: &str) {
@@ -348,6 +356,15 @@ fn has(said: &str, what: &str) {
 
 fn deployed(_: &mut Desk, said: &str) {
     has(said, "STATUS: deployed");
+}
+
+/// A run that found no node is over, and the next one finds one.
+fn cancelled(desk: &mut Desk) {
+    assert_eq!(reason(&desk.ends()), "Cancelled");
+    desk.until("its pods are gone", |desk| {
+        desk.kubectl(&PENDING).is_empty()
+    });
+    desk.hold(false);
 }
 
 /// Why a run is over; nothing while it is not.
