@@ -188,11 +188,9 @@ async fn work(
     health.metrics.leads(Some(objects.clone()));
     let known = {
         let objects = objects.clone();
-        async move {
-            objects.known().await;
-            health.ready(true);
-        }
+        async move { objects.known().await }.boxed().shared()
     };
+    let ready = known.clone().map(|()| health.ready(true));
     let reporter = Reporter {
         controller: MANAGER.into(),
         instance: args.identity.clone(),
@@ -204,8 +202,8 @@ async fn work(
     ));
     futures::join!(
         futures::future::join_all(watches),
-        known,
-        control::run(context, streams),
+        ready,
+        control::run(context, streams, known),
     );
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use futures::{
     Stream, StreamExt as _,
-    future::ready,
+    future::{BoxFuture, Shared, ready},
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -64,8 +64,12 @@ pub(crate) struct Streams {
     pub(crate) pods: BoxStream<'static, Result<Pod, watcher::Error>>,
 }
 
+/// Ends once every watch has brought what there is. Who waits for it waits for one and the same: a cache wakes but the
+/// last of those that ask it.
+pub(crate) type Known = Shared<BoxFuture<'static, ()>>;
+
 /// Runs every controller, until it is dropped.
-pub(crate) async fn run(context: Arc<Context>, streams: Streams) {
+pub(crate) async fn run(context: Arc<Context>, streams: Streams, known: Known) {
     let Streams {
         sources,
         policies,
@@ -114,16 +118,22 @@ pub(crate) async fn run(context: Arc<Context>, streams: Streams) {
         .owns_stream(jobs)
         .reconcile_on(gathered(pods.filter_map(|pod| ready(run_of(pod)))));
     futures::join!(
-        drive(source, readiness::reconcile::<Source>, &context),
-        drive(policy, readiness::reconcile::<IdentityPolicy>, &context),
+        drive(source, readiness::reconcile::<Source>, &context, &known),
+        drive(
+            policy,
+            readiness::reconcile::<IdentityPolicy>,
+            &context,
+            &known
+        ),
         drive(
             controller(warehouses),
             readiness::reconcile::<Warehouse>,
-            &context
+            &context,
+            &known
         ),
-        drive(audience, readiness::reconcile::<Audience>, &context),
-        drive(pipeline, pipeline::reconcile, &context),
-        drive(run, run::reconcile, &context),
+        drive(audience, readiness::reconcile::<Audience>, &context, &known),
+        drive(pipeline, pipeline::reconcile, &context, &known),
+        drive(run, run::reconcile, &context, &known),
     );
 }
 
@@ -231,17 +241,20 @@ async fn drive<K, F>(
     controller: Controller<K>,
     reconcile: fn(Arc<K>, Arc<Context>) -> F,
     context: &Arc<Context>,
+    known: &Known,
 ) where
     K: Watched,
     F: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(CONCURRENCY));
-    let store = controller.store();
+    let (store, known) = (controller.store(), known.clone());
     let bounded = move |object: Arc<K>, context: Arc<Context>| {
-        let (slots, store) = (slots.clone(), store.clone());
+        let (slots, store, known) = (slots.clone(), store.clone(), known.clone());
         async move {
             let kind = K::kind(&());
             let waits = context.metrics.waits(&kind);
+            // One kind comes before another: who knows but a part takes the rest for missing.
+            known.await;
             let _slot = slots.acquire_owned().await;
             drop(waits);
             // It may have changed in the meantime.

@@ -13,13 +13,13 @@ use kube::{
     api::DeleteParams,
     runtime::{WatchStreamExt as _, watcher},
 };
-use musubi_api::run::Stage;
+use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
 use musubi_testing::Cluster;
 use support::{
     World,
     gateway::{Gateway, Trick},
     scene::{Scene, jobs, once_each},
-    soak,
+    soak, stalled,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,6 +114,23 @@ async fn vanish(world: &World) -> BTreeSet<Stage> {
         }
     }
     gone
+}
+
+/// What it takes for missing, a run would be stalled for, or fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_does_nothing_before_it_knows_what_there_is() {
+    let Some(cluster) = Cluster::find() else {
+        return;
+    };
+    let mut scene = Scene::set(cluster, "part").await;
+    let late = Trick::ListLate("sources", Duration::from_secs(5));
+    let (gateway, _) = Gateway::open(&scene.operator.kubeconfig, late).await;
+    scene.operator.kubeconfig = gateway.kubeconfig.clone();
+    let _operator = scene.operator.start("musubi");
+    let begun = |run: &CustomerPipelineRun| run.status.is_some();
+    let run = scene.world.until("first", begun).await;
+    assert_eq!(stalled(&run), None, "{run:#?}");
+    scene.world.remove().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

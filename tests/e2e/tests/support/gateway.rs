@@ -44,6 +44,8 @@ pub(crate) enum Trick {
     LoseAnswers,
     /// News of watches come so much later.
     HoldBack(Duration),
+    /// What there is of a resource is told so much later.
+    ListLate(&'static str, Duration),
     /// Nothing but counting them.
     None,
 }
@@ -161,6 +163,13 @@ impl State {
             "leases" => kind.clone(),
             _ => format!("{method} {path} {}", essence(&body)),
         };
+        if let Trick::ListLate(late, by) = self.trick
+            && method == Method::GET
+            && !watches
+            && resource(&path) == late
+        {
+            tokio::time::sleep(by).await;
+        }
         let request = Request::from_parts(parts, Body::from(body));
         let answer = self.client.send(request).await.expect("the API server");
         let changes = method != Method::GET && answer.status().is_success();
