@@ -1,16 +1,36 @@
 //! `cargo xtask test`: what has to hold before anything is merged.
 
+mod binaries;
+
 use std::{
     ffi::OsString,
-    io::{BufRead, BufReader},
-    path::PathBuf,
-    process::{Command, Stdio},
+    path::{Path, PathBuf},
+    process::Command,
     time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
 
 use crate::{cluster, servers, supply};
+use binaries::{Binary, Environment, Outcome};
+
+/// Tests in the cluster that do not disturb each other, which mostly wait: lanes run side by side, the tests of a lane
+/// one after another. Each is a file of `tests/e2e/tests`. What stands here nowhere runs alone after them, because it
+/// restarts the API server, exchanges definitions, installs for every namespace, begins dozens of operators, or
+/// measures.
+const LANES: [&[&str]; 3] = [
+    &["nodes", "clocks", "interventions"],
+    // Kueue would hold back the Jobs of `peaks`, which admits them in its place.
+    &[
+        "peaks",
+        "kueue",
+        "repeats",
+        "kustomize",
+        "refused",
+        "gitops",
+    ],
+    &["bento", "lost_answers", "traces", "deletion"],
+];
 
 /// Where the operator is tested.
 #[derive(clap::Args)]
@@ -48,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Some(_) => None,
         None => cluster::hold(&programs(), servers::install)?,
     };
-    let mut environment: Vec<(&str, OsString)> = Vec::new();
+    let mut environment: Vec<(&'static str, OsString)> = Vec::new();
     environment.extend(servers.into_iter().map(|(name, path)| (name, path.into())));
     if let Some(kubeconfig) = &args.kubeconfig {
         let path = std::path::absolute(kubeconfig)?;
@@ -56,7 +76,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     let of_cluster = held.iter().flat_map(|held| held.environment());
     environment.extend(of_cluster.map(|(name, value)| (name, value.into())));
-    let (passed, failed) = tests(&environment)?;
+    let all = tests(&environment)?;
+    let passed: u64 = all.iter().map(|outcome| outcome.passed).sum();
+    let failed: u64 = all.iter().map(|outcome| outcome.failed).sum();
+    for outcome in all.iter().filter(|outcome| outcome.failed > 0) {
+        println!("{}: {} failed", outcome.title, outcome.failed);
+    }
     println!("{passed} passed, {failed} failed");
     if held.is_none() && args.kubeconfig.is_none() {
         println!("the operator was not tested in a cluster; what that needs is said above");
@@ -94,48 +119,46 @@ pub(crate) fn step(name: &str, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Runs the tests of every crate and adds up what they report.
-fn tests(environment: &[(&str, OsString)]) -> Result<(u64, u64)> {
+/// Builds and runs the tests of every crate: first those that need no cluster, then those in it.
+fn tests(environment: &Environment) -> Result<Vec<Outcome>> {
     let begun = Instant::now();
-    let mut child = cargo()
-        .args(["test", "--workspace", "--no-fail-fast"])
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start cargo test")?;
-    let output = child.stdout.take().context("cargo test has no output")?;
-    let (mut passed, mut failed) = (0, 0);
-    for line in BufReader::new(output).lines() {
-        let line = line?;
-        println!("{line}");
-        if line.starts_with("test result:") {
-            passed += count(&line, "passed");
-            failed += count(&line, "failed");
-        }
-    }
-    let status = child.wait()?;
+    let (in_cluster, elsewhere): (Vec<Binary>, Vec<Binary>) = binaries::build()?
+        .into_iter()
+        .partition(|binary| binary.is_of(Path::new("tests/e2e")));
+    println!("tests: built in {:.0?}", begun.elapsed());
+    let (lanes, alone) = lanes(in_cluster);
+    let mut all = binaries::one_by_one(&elsewhere, environment)?;
+    all.push(binaries::documentation(environment)?);
+    all.extend(binaries::side_by_side(&lanes, environment)?);
+    all.extend(binaries::one_by_one(&alone, environment)?);
     println!("tests: done in {:.0?}", begun.elapsed());
-    if !status.success() && failed == 0 {
-        bail!("cargo test failed before its tests could run");
-    }
-    Ok((passed, failed))
+    Ok(all)
 }
 
-/// The number before a word in `test result: ok. 3 passed; 0 failed; …`.
-fn count(line: &str, word: &str) -> u64 {
-    let words: Vec<&str> = line.split([' ', ';']).filter(|w| !w.is_empty()).collect();
-    let at = words.iter().position(|w| *w == word);
-    at.and_then(|at| words.get(at.checked_sub(1)?)?.parse().ok())
-        .unwrap_or(0)
+/// The lanes of tests in the cluster, and those that run alone.
+fn lanes(mut binaries: Vec<Binary>) -> (Vec<Vec<Binary>>, Vec<Binary>) {
+    let mut take = |name: &&str| {
+        let at = binaries.iter().position(|binary| binary.name == **name)?;
+        Some(binaries.remove(at))
+    };
+    let lane = |names: &&[&str]| names.iter().filter_map(&mut take).collect();
+    let lanes = LANES.iter().map(lane).collect();
+    (lanes, binaries)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use std::{collections::BTreeSet, path::Path};
+
+    use super::LANES;
 
     #[test]
-    fn results_are_read_from_the_closing_line() {
-        let line = "test result: FAILED. 12 passed; 3 failed; 0 ignored; finished in 0.01s";
-        assert_eq!((count(line, "passed"), count(line, "failed")), (12, 3));
+    fn what_a_lane_names_is_there_and_named_once() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/e2e/tests");
+        let mut seen = BTreeSet::new();
+        for name in LANES.into_iter().flatten() {
+            assert!(folder.join(format!("{name}.rs")).is_file(), "{name}");
+            assert!(seen.insert(name), "{name} is in two lanes");
+        }
     }
 }

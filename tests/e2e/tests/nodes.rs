@@ -5,19 +5,20 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::{fs, process::Command, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kube::{
-    Api, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use kube::{Api, ResourceExt as _, api::DeleteParams};
 use musubi::digest::{Ids, published};
 use musubi_api::run::Stage;
 use musubi_testing::{Cluster, Postgres};
-use serde_json::json;
-use support::{World, example::Example};
+use serde_json::{Value, json};
+use support::{
+    World,
+    example::{Example, pipeline, with_postgres},
+    worker::Worker,
+};
 
 /// The stages that lose their node, and its number.
 const LOST: [(Stage, &str); 3] = [
@@ -25,6 +26,9 @@ const LOST: [(Stage, &str); 3] = [
     (Stage::Publish, "3"),
     (Stage::Load, "4"),
 ];
+
+/// Keeps away from nodes that are lost whoever does not know of it.
+const TAINT: &str = "musubi.dev/lost";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_wakes_up_on_a_lost_node_does_no_harm() {
@@ -39,18 +43,19 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
     let warehouse = Postgres::start_at(&world.cluster.host).unwrap_or_else(|e| panic!("{e}"));
     let example = Example::new(1);
     example.receive(0, &world).await;
-    for object in &support::example::with_postgres(&world, &warehouse).await {
+    let mut resources = with_postgres(&world, &warehouse).await;
+    prefer_other_nodes(&mut pipeline(&mut resources)["pods"]);
+    for object in &resources {
         world.apply(object).await;
     }
     world.install();
-    prefer_other_nodes(&world).await;
     let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
     world.begin("first", "bento", as_of).await;
     let expected = example.on_a_laptop(as_of).await;
 
     let mut sleepers = Vec::new();
     for (stage, number) in LOST {
-        world.order(&["node", number]);
+        world.order(&["node", number, "--taint", TAINT]);
         let sleeper = fall_asleep(&world, stage, &format!("node-{number}")).await;
         world.order(&["lose-node", number]);
         let nodes: Api<Node> = Api::all(world.client.clone());
@@ -60,7 +65,7 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
         if stage == Stage::Clean {
             // While others go on.
             world.reaches("first", Stage::Match).await;
-            sleeper.wake().await;
+            wake(sleeper).await;
         } else {
             sleepers.push(sleeper);
         }
@@ -69,7 +74,7 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
     assert_eq!(run.status.and_then(|s| s.published_version), Some(1));
     let before = everything(&world, &warehouse).await;
     for sleeper in sleepers {
-        sleeper.wake().await;
+        wake(sleeper).await;
     }
     let digests = published(&world.store("lake"), Ids::Published).await;
     assert_eq!(digests.expect("digests"), expected);
@@ -77,66 +82,36 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
     world.remove().await;
 }
 
-/// Pods go to the first node only when there is no other.
-async fn prefer_other_nodes(world: &World) {
-    let nodes: Api<Node> = Api::all(world.client.clone());
-    let taint = json!([{ "key": "musubi.dev/test", "effect": "PreferNoSchedule" }]);
-    let taint = Patch::Merge(json!({ "spec": { "taints": taint } }));
-    let tainted = nodes.patch("node-1", &PatchParams::default(), &taint).await;
-    tainted.expect("a taint");
-}
-
-/// A worker that was stopped in the middle.
-struct Sleeper {
-    process: u32,
+/// The run's pods go to the first node only when there is no other. Those of other tests never go to one that is lost.
+fn prefer_other_nodes(pods: &mut Value) {
+    let other =
+        json!({ "key": "kubernetes.io/hostname", "operator": "NotIn", "values": ["node-1"] });
+    let other = json!({ "weight": 100, "preference": { "matchExpressions": [other] } });
+    pods["affinity"] =
+        json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [other] } });
+    pods["tolerations"] = json!([{ "key": TAINT, "operator": "Exists" }]);
 }
 
 /// Stops the worker of a stage in the middle of its work, on a node.
-async fn fall_asleep(world: &World, stage: Stage, node: &str) -> Sleeper {
+async fn fall_asleep(world: &World, stage: Stage, node: &str) -> Worker {
     let pod = world.pod_at_work(stage).await;
     let spec = pod.spec.clone().unwrap_or_default();
     assert_eq!(spec.node_name.as_deref(), Some(node), "{}", pod.name_any());
-    let run = world.runs().get("first").await.expect("the run");
-    let snapshot = run.status.and_then(|s| s.snapshot).expect("a snapshot");
-    let sha256 = snapshot.sha256.expect("a digest");
-    let process = worker(stage, &sha256).expect("the worker's process");
-    signal("STOP", process);
-    Sleeper { process }
+    let worker = Worker::of(world, "first", &pod).await;
+    worker.signal("STOP");
+    worker
 }
 
-/// The process of a stage's worker: its arguments name the stage and what the run is pinned to.
-fn worker(stage: Stage, sha256: &str) -> Option<u32> {
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.find(|process| {
-        let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-        let has = |word: &str| command.split(|b| *b == 0).any(|w| w == word.as_bytes());
-        has(stage.as_str()) && has(sha256)
-    })
-}
-
-fn signal(name: &str, process: u32) {
-    let mut kill = Command::new("kill");
-    let sent = kill
-        .arg(format!("-{name}"))
-        .arg(process.to_string())
-        .status();
-    assert!(sent.expect("kill").success(), "{name} {process}");
-}
-
-impl Sleeper {
-    /// Lets it go on, until it ends by itself.
-    async fn wake(self) {
-        signal("CONT", self.process);
-        let ended = async {
-            // A process that is no child of ours tells nobody of its end.
-            while fs::read(format!("/proc/{}/cmdline", self.process)).is_ok_and(|c| !c.is_empty()) {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
-        ended.expect("the worker ends");
-    }
+/// Lets a worker go on, until it ends by itself.
+async fn wake(worker: Worker) {
+    worker.signal("CONT");
+    let ended = async {
+        while !worker.has_ended() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(120), ended).await;
+    ended.expect("the worker ends");
 }
 
 /// What nobody may change any more: pointer and logs of the tables, and what the warehouse says of loads. A file that no

@@ -34,6 +34,9 @@ pub(crate) enum Order {
         /// Number of the node, from 2.
         #[arg(value_parser = clap::value_parser!(u8).range(2..=9))]
         number: u8,
+        /// Key of a taint that the node has from its beginning: pods that do not tolerate it keep away.
+        #[arg(long, value_name = "KEY")]
+        taint: Option<String>,
     },
     /// Kill a node's containerd and kubelet. Its pods run on, as they do on a node that nobody reaches.
     LoseNode {
@@ -78,8 +81,15 @@ pub(crate) fn run(order: &Order) -> Result<()> {
             up::run(&place, &programs, Leash::None)?;
             println!("{}", place.kubeconfig().display());
         }
-        Order::Node { number } => {
-            up::node(&place, &build::CLUSTER.folder()?, running(&place)?, *number)?;
+        Order::Node { number, taint } => {
+            let programs = build::CLUSTER.folder()?;
+            up::node(
+                &place,
+                &programs,
+                running(&place)?,
+                *number,
+                taint.as_deref(),
+            )?;
         }
         Order::LoseNode { number } => {
             running(&place)?;

@@ -131,7 +131,7 @@ fn bring_up(place: &Place, programs: &Path) -> Result<()> {
         "--kube-api-burst=2000".into(),
     ];
     begin("kube-scheduler", &scheduler)?;
-    node(place, programs, holder, 1)?;
+    node(place, programs, holder, 1, None)?;
     let proxy = [format!("--config={}/kube-proxy.yaml", run.display())];
     begin("kube-proxy", &proxy)?;
     wait(place, "kube-controller-manager", || {
@@ -240,8 +240,14 @@ fn kill_program(name: &str, argument: &str) -> Result<()> {
     kill(process)
 }
 
-/// Starts a node and waits until it is ready.
-pub(super) fn node(place: &Place, programs: &Path, holder: u32, number: u8) -> Result<()> {
+/// Starts a node, with a taint of this key, and waits until it is ready.
+pub(super) fn node(
+    place: &Place,
+    programs: &Path,
+    holder: u32,
+    number: u8,
+    taint: Option<&str>,
+) -> Result<()> {
     let begun = Instant::now();
     let folder = place.node(number);
     ensure!(
@@ -251,7 +257,9 @@ pub(super) fn node(place: &Place, programs: &Path, holder: u32, number: u8) -> R
     fs::create_dir_all(&folder)?;
     control_groups(place, number)?;
     let text = folder.display().to_string();
+    let taint = taint.map(|key| format!("{{ key: {key}, effect: NoSchedule }}"));
     let values = [
+        ("{taints}", taint.as_deref().unwrap_or_default()),
         ("{node}", text.as_str()),
         ("{number}", &number.to_string()),
         ("{healthz}", &(10247 + u16::from(number)).to_string()),
