@@ -62,8 +62,8 @@ pub(crate) struct Args {
     /// Seed of the sets.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Shards that matching is cut into.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Shards that matching is cut into; one is what `musubi dedupe` takes.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     shards: u32,
     /// A table for people, or one JSON document.
     #[arg(short, long, value_enum, default_value = "table")]

@@ -1,7 +1,7 @@
 //! Bounds: most candidate pairs are strangers, and codes alone show that whatever their letters say, they
 //! cannot reach the probability that is asked for. What is left out here would not have been kept.
 
-use crate::compare::{COMPARISON, COMPARISONS, Comparing, LEVELS, Levels, Likely};
+use crate::compare::{COMPARISON, COMPARISONS, Comparing, Glance, LEVELS, Levels, Likely};
 use crate::features::Row;
 use crate::score::{Matcher, Parts};
 
@@ -91,13 +91,22 @@ const ORDER: [usize; COMPARISONS] = {
 };
 
 impl Matcher {
-    /// The levels of a pair, unless its probability is certainly below the one asked for.
-    pub(crate) fn levels_reaching(&self, a: &Row, b: &Row, probability: f32) -> Option<Levels> {
+    /// The levels of a pair, unless its probability is certainly below the one asked for. With glances at both records,
+    /// that is known of most pairs before their letters are looked at.
+    pub(crate) fn levels_reaching(
+        &self,
+        [a, b]: [&Row; 2],
+        glances: Option<[&Glance; 2]>,
+        probability: f32,
+    ) -> Option<Levels> {
         // Sums in another order differ by less; no probability above one in a million below certainty is told apart.
         const SLACK: f32 = 0.01;
         let p = probability.clamp(0.0, 0.999_999);
         let at_least = (p / (1.0 - p)).log2() - SLACK;
-        let mut comparing = Comparing::new(&self.features, a, b);
+        let mut comparing = match glances {
+            Some(glances) => Comparing::at_a_glance(&self.features, [a, b], glances),
+            None => Comparing::new(&self.features, a, b),
+        };
         let mut total = self.gains.prior;
         let mut likely = [Gain::default(); COMPARISONS];
         for (c, likely) in likely.iter_mut().enumerate() {

@@ -46,8 +46,11 @@ pub(crate) fn text(value: &str) -> Cow<'_, str> {
 }
 
 /// A part of a name: letters only, diacritics and hiragana folded.
-pub(crate) fn name(value: &str) -> String {
+pub(crate) fn name(value: &str) -> Cow<'_, str> {
     let folded = text(value);
+    if folded.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return folded;
+    }
     let plain: String = folded
         .chars()
         .filter(|c| c.is_alphanumeric() || *c == 'ー')
@@ -57,14 +60,11 @@ pub(crate) fn name(value: &str) -> String {
         })
         .collect();
     if plain.is_ascii() || plain.chars().any(|c| is_kanji(c) || is_kana(c)) {
-        plain
-    } else {
-        any_ascii::any_ascii(&plain)
-            .to_ascii_lowercase()
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect()
+        return Cow::Owned(plain);
     }
+    let letters = any_ascii::any_ascii(&plain).to_ascii_lowercase();
+    let letters = letters.chars().filter(char::is_ascii_alphanumeric);
+    Cow::Owned(letters.collect())
 }
 
 /// The reading of a folded name as a consonant-vowel skeleton, when its script tells one: kana and

@@ -7,12 +7,16 @@ use hashbrown::HashSet;
 use rayon::prelude::*;
 
 use crate::blocking::{Blocking, Member, Room, Sketches, Tile};
+use crate::compare::Glance;
 use crate::copies::Copies;
 use crate::edge::{Edge, Edges};
 use crate::error::IdentityError;
-use crate::features::RecordSet;
+use crate::features::{RecordSet, Row};
 use crate::policy::Policy;
 use crate::score::{Matcher, probability};
+
+/// Records of a block that are not put side by side first.
+const FEW: usize = 4;
 
 /// Which records are new or other than before, and the keys that they have.
 struct Touched {
@@ -187,30 +191,49 @@ impl Matcher {
             return out;
         }
         let keep = policy.review_probability as f32;
+        let counts = |a: u32, b: u32| {
+            !(policy.across_sources && source(a) == source(b)
+                || copies.is_some_and(|c| c.same(a, b)))
+                && (is_touched(a) || is_touched(b))
+        };
+        let mut score =
+            |[left, right]: [u32; 2], [a, b]: [&Row; 2], glances: Option<[&Glance; 2]>| {
+                out.pairs += 1;
+                let Some(levels) = self.levels_reaching([a, b], glances, keep) else {
+                    return;
+                };
+                let weight = self.parts(a, b, &levels).weight();
+                let edge = Edge {
+                    left,
+                    right,
+                    weight,
+                    probability: probability(weight),
+                    rule: tile.block.rule as u8,
+                    levels,
+                };
+                if edge.probability >= keep {
+                    out.edges.push(edge);
+                }
+            };
+        if tile.block.len() <= FEW {
+            // Most of these pairs are made by an earlier rule: what is compared need not be looked up.
+            let row = |record: u32| &self.features.rows[record as usize];
+            let records = tile.block.records();
+            let records: Vec<_> = records.map(|r| (r, blocking.sketch(r))).collect();
+            for (n, (a, of_a)) in records.iter().enumerate() {
+                for (b, of_b) in &records[n + 1..] {
+                    if counts(*a, *b) && blocking.owns(&tile.block, of_a, of_b) {
+                        score([*a, *b], [row(*a), row(*b)], None);
+                    }
+                }
+            }
+            return out;
+        }
         let [ones, others] = tile.records().map(|records| blocking.members(records));
         let mut pair = |a: &Member, b: &Member| {
-            if policy.across_sources && source(a.record) == source(b.record)
-                || copies.is_some_and(|c| c.same(a.record, b.record))
-                || !(is_touched(a.record) || is_touched(b.record))
-                || !blocking.owns(&tile.block, a, b)
-            {
-                return;
-            }
-            out.pairs += 1;
-            let Some(levels) = self.levels_reaching(&a.row, &b.row, keep) else {
-                return;
-            };
-            let weight = self.parts(&a.row, &b.row, &levels).weight();
-            let edge = Edge {
-                left: a.record,
-                right: b.record,
-                weight,
-                probability: probability(weight),
-                rule: tile.block.rule as u8,
-                levels,
-            };
-            if edge.probability >= keep {
-                out.edges.push(edge);
+            if counts(a.record, b.record) && blocking.owns(&tile.block, &a.sketch, &b.sketch) {
+                let glances = Some([&a.glance, &b.glance]);
+                score([a.record, b.record], [&a.row, &b.row], glances);
             }
         };
         for (n, a) in ones.iter().enumerate() {

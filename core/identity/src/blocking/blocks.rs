@@ -145,6 +145,29 @@ impl Blocking<'_> {
         }))
     }
 
+    /// The blocks of a rule with the records of some of its keys.
+    pub(crate) fn blocks_among<'k>(
+        &self,
+        rule: usize,
+        keys: impl Iterator<Item = (u32, &'k [u32])>,
+    ) -> Blocks {
+        let mut entries = Vec::new();
+        for (key, records) in keys {
+            for record in records {
+                self.leaves(rule, &self.sketch(*record), |of_rule, leaf| {
+                    if of_rule == key {
+                        entries.push(entry(leaf, *record));
+                    }
+                });
+            }
+        }
+        entries.par_sort_unstable();
+        entries.dedup();
+        let mut blocks = Blocks(vec![Vec::new(); RULES.len()]);
+        blocks.0[rule] = entries;
+        blocks
+    }
+
     /// Whether a shard holds the block of a key: that of a part which stays oversized is dealt out to all of them.
     pub(crate) fn holds(&self, rule: usize, key: u32, (shard, shards): (u32, u32)) -> bool {
         shard_of(key, shards) == shard || self.is_hub(rule, key)

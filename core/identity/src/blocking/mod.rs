@@ -10,17 +10,31 @@ mod postings;
 mod room;
 mod rules;
 
+use std::borrow::Cow;
+
 use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
+use crate::compare::Glance;
 use crate::features::{Features, Row};
 
 pub(crate) use blocks::{Block, Tile};
 pub(crate) use postings::Postings;
 pub(crate) use room::Pass;
 pub use room::Room;
+pub(crate) use rules::Sketch;
 pub(crate) use rules::{GRAMS_KEYS, GRAMS_RULE, RULES};
-use rules::{Part, Sketch, is_manifold, refined_key, refinements};
+use rules::{Part, is_manifold, refined_key, refinements};
+
+/// A bit for each rule.
+const RULE_BITS: [u32; RULES.len()] = {
+    let (mut bits, mut rule) = ([0; RULES.len()], 0);
+    while rule < RULES.len() {
+        bits[rule] = 1 << rule;
+        rule += 1;
+    }
+    bits
+};
 
 /// Slots that shards are made of: the same key is always in the same slot.
 pub const KEY_SLOTS: u32 = 4096;
@@ -47,7 +61,8 @@ pub(crate) struct Member {
     pub(crate) row: Row,
     /// Records of the block that it stands for, those with the same row.
     pub(crate) copies: u64,
-    sketch: Sketch,
+    pub(crate) glance: Glance,
+    pub(crate) sketch: Sketch,
 }
 
 /// What rules look at, of every record.
@@ -75,7 +90,7 @@ pub(crate) struct Blocking<'a> {
     hubs: &'a Hubs,
     /// Whether a rule has hubs.
     refined: [bool; RULES.len()],
-    /// What a rule needs, as a set of parts.
+    /// What a rule needs, as a set of parts; of one that is left out what no pair has.
     needs: [u32; RULES.len()],
 }
 
@@ -100,16 +115,20 @@ impl<'a> Blocking<'a> {
             sketches,
             hubs,
             refined,
-            needs: std::array::from_fn(|r| RULES[r].needs()),
+            needs: std::array::from_fn(|r| match hubs.idle[r] {
+                true => u32::MAX,
+                false => RULES[r].needs(),
+            }),
         }
     }
 
-    fn sketch(&self, record: u32) -> Sketch {
+    /// What rules look at, of a record.
+    pub(crate) fn sketch(&self, record: u32) -> Cow<'_, Sketch> {
         match self.sketches {
-            Some(sketches) => sketches.0[record as usize].clone(),
+            Some(sketches) => Cow::Borrowed(&sketches.0[record as usize]),
             None => {
                 let row = &self.features.rows[record as usize];
-                self.hubs.sketch(self.features, row)
+                Cow::Owned(self.hubs.sketch(self.features, row))
             }
         }
     }
@@ -177,9 +196,12 @@ impl<'a> Blocking<'a> {
     /// Whether a rule makes a pair that shares some parts.
     fn makes(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> bool {
         let needs = self.needs[rule];
-        shared & needs == needs
-            && !self.hubs.idle[rule]
-            && (!self.refined[rule] || self.leaf_of(rule, shared, a, b).is_some())
+        shared & needs == needs && self.makes_sharing(rule, shared, a, b)
+    }
+
+    /// The same of a pair that shares what the rule needs.
+    fn makes_sharing(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> bool {
+        !self.refined[rule] || self.leaf_of(rule, shared, a, b).is_some()
     }
 
     /// Whether a block is the one in which its rule makes a pair.
@@ -192,15 +214,26 @@ impl<'a> Blocking<'a> {
     }
 
     /// Whether this block is the one that scores the pair.
-    pub(crate) fn owns(&self, block: &Block<'_>, a: &Member, b: &Member) -> bool {
-        let (a, b) = (&a.sketch, &b.sketch);
+    pub(crate) fn owns(&self, block: &Block<'_>, a: &Sketch, b: &Sketch) -> bool {
         let shared = a.shared(b);
         self.meet(block, shared, a, b) && self.is_first(block.rule, shared, a, b)
     }
 
     /// Whether no earlier rule makes a pair.
     fn is_first(&self, rule: usize, shared: u32, a: &Sketch, b: &Sketch) -> bool {
-        !(0..rule).any(|earlier| self.makes(earlier, shared, a, b))
+        // All rules at once, without a branch: this is asked of every pair.
+        let mut made = 0;
+        for (needs, bit) in self.needs.iter().zip(RULE_BITS) {
+            made |= if shared & needs == *needs { bit } else { 0 };
+        }
+        made &= RULE_BITS[rule] - 1;
+        while made != 0 {
+            if self.makes_sharing(made.trailing_zeros() as usize, shared, a, b) {
+                return false;
+            }
+            made &= made - 1;
+        }
+        true
     }
 
     /// Some records of a block, in ascending order.
@@ -209,11 +242,13 @@ impl<'a> Blocking<'a> {
     }
 
     fn member(&self, record: u32) -> Member {
+        let row = self.features.rows[record as usize];
         Member {
             record,
-            row: self.features.rows[record as usize],
+            row,
             copies: 1,
-            sketch: self.sketch(record),
+            sketch: self.sketch(record).into_owned(),
+            glance: Glance::of(self.features, &row),
         }
     }
 

@@ -169,7 +169,7 @@ pub(super) const fn is_manifold(rule: usize) -> bool {
 
 /// What a record has for each part, as numbers that are the same in every run; 0 for nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Sketch {
+pub(crate) struct Sketch {
     parts: [u32; PARTS],
     /// Both phones.
     phones: [u32; 2],

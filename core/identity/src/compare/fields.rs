@@ -1,11 +1,23 @@
 //! The comparison of each field: what codes alone say, and the level.
 
-use super::similarity::{contains, one_slip, reaches, similarity};
-use super::{COMPARISONS, GIVEN, Likely};
-use crate::features::{Dict, Features, Row, Script, col};
+use super::similarity::{
+    contains, may_contain, may_reach, may_slip, one_slip, reaches, similarity,
+};
+use super::{COMPARISONS, FAMILY, GIVEN, Glance, Likely};
+use crate::features::{Dict, Features, Row, Script, Shape, col};
 
-/// What codes say about each comparison.
-pub(super) fn likely(f: &Features, a: &Row, b: &Row) -> [Likely; COMPARISONS] {
+/// Similarities (Jaro-Winkler) from which on names are alike, and other texts.
+const SOMEWHAT: f64 = 0.8;
+const VERY: f64 = 0.92;
+const ALIKE: f64 = 0.88;
+
+/// What codes say about each comparison, and shapes where they are at hand.
+pub(super) fn likely(
+    f: &Features,
+    a: &Row,
+    b: &Row,
+    glances: Option<[&Glance; 2]>,
+) -> [Likely; COMPARISONS] {
     use Likely::{From, Level};
     let both = |c: usize| a[c] != 0 && b[c] != 0;
     let equal = |c: usize| both(c) && a[c] == b[c];
@@ -14,18 +26,33 @@ pub(super) fn likely(f: &Features, a: &Row, b: &Row) -> [Likely; COMPARISONS] {
         (_, true) => Level(1),
         _ => From(2),
     };
-    let name = |c: usize| if equal(c) { Level(1) } else { From(2) };
-    let email = |c: u32| f.dicts[col::EMAIL].derived[c as usize];
+    let shapes = |c: usize| glances.map(|pair| pair.map(|glance| glance.shape(c)));
+    let apart =
+        |c: usize, at_least: f64| shapes(c).is_some_and(|[x, y]| !may_reach(x, y, at_least));
+    let slipped = |c: usize| shapes(c).is_none_or(|[x, y]| may_slip(x, y));
+    let name = |comparison: usize, c: usize| match (equal(c), shapes(c)) {
+        (true, _) => Level(1),
+        (_, Some(shapes)) => name_at_a_glance(a, b, shapes, comparison),
+        _ => From(2),
+    };
+    let same_email_name = || {
+        let derived = &f.dicts[col::EMAIL].derived;
+        match glances {
+            Some([x, y]) => x.email_name == y.email_name,
+            None => derived[a[col::EMAIL] as usize] == derived[b[col::EMAIL] as usize],
+        }
+    };
     [
-        name(col::GIVEN),
-        name(col::FAMILY),
+        name(GIVEN, col::GIVEN),
+        name(FAMILY, col::FAMILY),
         Level(birth(a[col::BIRTH], b[col::BIRTH])),
         match whole(col::GENDER) {
             From(_) => Level(2),
             known => known,
         },
         match whole(col::EMAIL) {
-            From(_) if email(a[col::EMAIL]) == email(b[col::EMAIL]) => Level(2),
+            From(_) if same_email_name() => Level(2),
+            From(_) if apart(col::EMAIL, VERY) && !slipped(col::EMAIL) => Level(5),
             From(_) => From(3),
             known => known,
         },
@@ -34,9 +61,21 @@ pub(super) fn likely(f: &Features, a: &Row, b: &Row) -> [Likely; COMPARISONS] {
             (_, true) => Level(1),
             _ => From(2),
         },
-        area_by_codes(a, b).map_or(From(3), Level),
-        street_by_codes(a, b),
-        whole(col::BUILDING),
+        match area_by_codes(a, b) {
+            Some(level) => Level(level),
+            None if both(col::CITY) && !apart(col::CITY, ALIKE) => From(3),
+            None if both(col::POSTAL) && slipped(col::POSTAL) => From(3),
+            None => Level(area_by_prefecture(a, b)),
+        },
+        match street_by_codes(a, b) {
+            From(2) if apart(col::TOWN, ALIKE) => Level(4),
+            From(4) if apart(col::TOWN, ALIKE) => Level(5),
+            known => known,
+        },
+        match whole(col::BUILDING) {
+            From(_) if apart(col::BUILDING, ALIKE) => Level(3),
+            known => known,
+        },
     ]
 }
 
@@ -56,34 +95,61 @@ const FAMILY_COLUMNS: NameColumns = (
     col::GIVEN_READING,
 );
 
-pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
-    let (own, own_reading, other, other_reading) = match comparison {
+const fn name_columns(comparison: usize) -> NameColumns {
+    match comparison {
         GIVEN => GIVEN_COLUMNS,
         _ => FAMILY_COLUMNS,
-    };
+    }
+}
+
+/// Whether a part of a name is the other part of the other name: that of `a`, and that of `b`.
+fn crosses(a: &Row, b: &Row, own: usize, other: usize) -> (bool, bool) {
+    (
+        a[own] != 0 && a[own] == b[other],
+        b[own] != 0 && b[own] == a[other],
+    )
+}
+
+/// What codes and the shapes of two names, as they are written, say about them.
+fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usize) -> Likely {
+    use Likely::{From, Level};
+    let (own, own_reading, other, other_reading) = name_columns(comparison);
     let (x, y) = (a[own], b[own]);
     let (rx, ry) = (a[own_reading], b[own_reading]);
-    if x != 0 && x == y {
-        return 1;
+    let known = x != 0 && y != 0;
+    if known && x == y {
+        return Level(1);
     }
-    let texts = &f.dicts[col::GIVEN];
-    let script = |code: u32| texts.shape[code as usize].script;
     if rx != 0 && rx == ry {
         // Two names in kanji that are only read alike are a slip of the keyboard at best.
-        let homophones =
-            x != 0 && y != 0 && script(x) == Script::Kanji && script(y) == Script::Kanji;
-        return if homophones { 6 } else { 2 };
+        let homophones = known && of_a.script == Script::Kanji && of_b.script == Script::Kanji;
+        return Level(if homophones { 6 } else { 2 });
     }
-    let crosses = |own: usize, other: usize| {
-        (
-            a[own] != 0 && a[own] == b[other],
-            b[own] != 0 && b[own] == a[other],
-        )
-    };
+    if crosses(a, b, own, other) != (false, false)
+        || crosses(a, b, own_reading, other_reading) == (true, true)
+    {
+        return From(3);
+    }
+    match known && of_a.script == of_b.script {
+        // Letters of two scripts cannot be compared; their readings can.
+        false if rx == 0 || ry == 0 => Level(0),
+        true if !may_reach(of_a, of_b, SOMEWHAT) && !may_contain(of_a, of_b) => Level(7),
+        _ => From(4),
+    }
+}
+
+pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
+    let (own, own_reading, other, other_reading) = name_columns(comparison);
+    let texts = &f.dicts[col::GIVEN];
+    let shapes = [a, b].map(|row| texts.shape[row[own] as usize]);
+    if let Likely::Level(level) = name_at_a_glance(a, b, shapes, comparison) {
+        return level;
+    }
+    let (x, y) = (a[own], b[own]);
     let four =
         |own: usize, other: usize| [a[own], b[own], a[other], b[other]].iter().all(|c| *c != 0);
     let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 6;
-    match crosses(own, other) {
+    match crosses(a, b, own, other) {
         (true, true) => return 3,
         (true, false) if similar(b[own], a[other]) => return 3,
         (false, true) if similar(a[own], b[other]) => return 3,
@@ -91,11 +157,11 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
         (true, _) | (_, true) if !four(own, other) => return if x == 0 || y == 0 { 3 } else { 0 },
         _ => {}
     }
-    if crosses(own_reading, other_reading) == (true, true) {
+    if crosses(a, b, own_reading, other_reading) == (true, true) {
         return 3;
     }
-    if x == 0 || y == 0 || script(x) != script(y) {
-        // Letters of two scripts cannot be compared; their readings can.
+    if x == 0 || y == 0 || shapes[0].script != shapes[1].script {
+        let (rx, ry) = (a[own_reading], b[own_reading]);
         if rx == 0 || ry == 0 {
             return 0;
         }
@@ -105,8 +171,8 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
 }
 
 fn similar_name(dict: &Dict, x: u32, y: u32) -> u8 {
-    match similarity(dict, x, y, 0.8) {
-        Some(similarity) if similarity >= 0.92 => 4,
+    match similarity(dict, x, y, SOMEWHAT) {
+        Some(similarity) if similarity >= VERY => 4,
         _ if contains(dict, x, y) => 5,
         Some(_) => 6,
         None => 7,
@@ -177,7 +243,7 @@ pub(super) fn email(f: &Features, a: u32, b: u32) -> u8 {
         2
     } else if one_slip(value(a), value(b)) {
         3
-    } else if reaches(dict, a, b, 0.92) {
+    } else if reaches(dict, a, b, VERY) {
         4
     } else {
         5
@@ -213,7 +279,7 @@ fn area_by_codes(a: &Row, b: &Row) -> Option<u8> {
     let count = |of: &dyn Fn(usize) -> bool| u8::from(of(col::POSTAL)) + u8::from(of(col::CITY));
     match (count(&both), count(&equal)) {
         (0, _) if !both(col::PREFECTURE) => Some(0),
-        (0, _) => Some(if equal(col::PREFECTURE) { 4 } else { 5 }),
+        (0, _) => Some(area_by_prefecture(a, b)),
         (known, same) if same == known => Some(1),
         (_, 1..) => Some(2),
         _ => None,
@@ -226,13 +292,19 @@ pub(super) fn area(f: &Features, a: &Row, b: &Row) -> u8 {
     }
     let both = |c: usize| a[c] != 0 && b[c] != 0;
     let postal = |r: &Row| &f.dicts[col::POSTAL].values[r[col::POSTAL] as usize];
-    let similar = both(col::CITY) && reaches(&f.dicts[col::CITY], a[col::CITY], b[col::CITY], 0.88)
+    let similar = both(col::CITY)
+        && reaches(&f.dicts[col::CITY], a[col::CITY], b[col::CITY], ALIKE)
         || both(col::POSTAL) && one_slip(postal(a), postal(b));
     match similar {
         true => 3,
-        false if both(col::PREFECTURE) && a[col::PREFECTURE] == b[col::PREFECTURE] => 4,
-        false => 5,
+        false => area_by_prefecture(a, b),
     }
+}
+
+/// The level of areas that have nothing else in common.
+fn area_by_prefecture(a: &Row, b: &Row) -> u8 {
+    let (x, y) = (a[col::PREFECTURE], b[col::PREFECTURE]);
+    if x != 0 && x == y { 4 } else { 5 }
 }
 
 fn same_block(a: &Row, b: &Row) -> bool {
@@ -265,7 +337,7 @@ pub(super) fn street(f: &Features, a: &Row, b: &Row) -> u8 {
     if crossed(a, b) || crossed(b, a) {
         return if block { 1 } else { 3 };
     }
-    let similar = reaches(&f.dicts[col::TOWN], a[col::TOWN], b[col::TOWN], 0.88);
+    let similar = reaches(&f.dicts[col::TOWN], a[col::TOWN], b[col::TOWN], ALIKE);
     match (similar, block) {
         (true, true) => 2,
         (true, false) | (false, true) => 4,
@@ -278,7 +350,7 @@ pub(super) fn building(f: &Features, a: u32, b: u32) -> u8 {
         0
     } else if a == b {
         1
-    } else if reaches(&f.dicts[col::BUILDING], a, b, 0.88) {
+    } else if reaches(&f.dicts[col::BUILDING], a, b, ALIKE) {
         2
     } else {
         3

@@ -2,9 +2,11 @@
 //! them is missing and carries no weight; level 1 is full agreement; higher levels agree less.
 
 mod fields;
+mod glance;
 mod similarity;
 
 use crate::features::{Features, Row, col};
+pub(crate) use glance::Glance;
 
 /// How many comparisons there are.
 pub const COMPARISONS: usize = 9;
@@ -168,7 +170,21 @@ impl<'a> Comparing<'a> {
             features,
             a,
             b,
-            known: fields::likely(features, a, b),
+            known: fields::likely(features, a, b, None),
+        }
+    }
+
+    /// The same where records are at hand with their shapes.
+    pub(crate) fn at_a_glance(
+        features: &'a Features,
+        [a, b]: [&'a Row; 2],
+        glances: [&Glance; 2],
+    ) -> Self {
+        Self {
+            features,
+            a,
+            b,
+            known: fields::likely(features, a, b, Some(glances)),
         }
     }
 

@@ -1,39 +1,63 @@
 //! How alike two texts are, with bounds that decide most pairs without looking at the letters.
 
-use crate::features::Dict;
+use rapidfuzz::distance::jaro_winkler::{Args, similarity_with_args};
+
+use crate::features::{Dict, Shape};
 
 /// Jaro-Winkler similarity of two codes of one dictionary, when it reaches `at_least`.
 pub(super) fn similarity(dict: &Dict, a: u32, b: u32, at_least: f64) -> Option<f64> {
     let (a, b) = (a as usize, b as usize);
-    let (of_a, of_b) = (dict.shape[a], dict.shape[b]);
-    let (la, lb) = (f64::from(of_a.len), f64::from(of_b.len));
-    let only_a = f64::from((of_a.mask & !of_b.mask).count_ones());
-    let only_b = f64::from((of_b.mask & !of_a.mask).count_ones());
-    let common = (la - only_a).min(lb - only_b).max(0.0);
-    let jaro = (common / la + common / lb + 1.0) / 3.0;
-    if jaro + 0.4 * (1.0 - jaro) < at_least {
+    if !may_reach(dict.shape[a], dict.shape[b], at_least) {
         return None;
     }
-    Some(jaro_winkler(&dict.values[a], &dict.values[b])).filter(|s| *s >= at_least)
+    jaro_winkler(&dict.values[a], &dict.values[b], at_least)
+}
+
+/// Whether two texts of these shapes may be so similar.
+pub(super) fn may_reach(a: Shape, b: Shape, at_least: f64) -> bool {
+    // With c letters in common and p at the start, jaro is at most (c/la + c/lb + 1) / 3, and what is asked for is
+    // jaro + p/10 (1 - jaro): both sides times 3 la lb, as this is asked of every pair and divisions take their time.
+    let (la, lb) = (f32::from(a.len), f32::from(b.len));
+    let [only_a, only_b] = only(a, b).map(|letters| letters as f32);
+    let common = (la - only_a).min(lb - only_b).max(0.0);
+    let alike = ((a.start ^ b.start).trailing_zeros() / 8).min(4) as f32 / 10.0;
+    let at_least = at_least as f32;
+    let slack = 0.001 * la * lb;
+    common * (la + lb) * (1.0 - alike) + slack
+        >= la * lb * (3.0 * (at_least - alike) - (1.0 - alike))
+}
+
+/// Whether one of two texts of these shapes may be a piece of the other.
+pub(super) fn may_contain(a: Shape, b: Shape) -> bool {
+    only(a, b).contains(&0)
+}
+
+/// Whether two texts of these shapes may be one edit apart.
+pub(super) fn may_slip(a: Shape, b: Shape) -> bool {
+    a.len.abs_diff(b.len) <= 1 && only(a, b).iter().all(|letters| *letters <= 1)
+}
+
+/// The letters that one of two texts has and the other has not: as many at least.
+fn only(a: Shape, b: Shape) -> [u32; 2] {
+    [a.mask & !b.mask, b.mask & !a.mask].map(u64::count_ones)
 }
 
 pub(super) fn reaches(dict: &Dict, a: u32, b: u32, at_least: f64) -> bool {
     similarity(dict, a, b, at_least).is_some()
 }
 
-fn jaro_winkler(a: &str, b: &str) -> f64 {
+fn jaro_winkler(a: &str, b: &str, at_least: f64) -> Option<f64> {
+    let args = Args::default().score_cutoff(at_least);
     if a.is_ascii() && b.is_ascii() {
-        return rapidfuzz::distance::jaro_winkler::similarity(a.bytes(), b.bytes());
+        return similarity_with_args(a.bytes(), b.bytes(), &args);
     }
-    rapidfuzz::distance::jaro_winkler::similarity(a.chars(), b.chars())
+    similarity_with_args(a.chars(), b.chars(), &args)
 }
 
 /// Whether one of two texts in plain letters begins with the other, or holds it as a piece of four letters and more.
 pub(super) fn contains(dict: &Dict, a: u32, b: u32) -> bool {
     let (a, b) = (a as usize, b as usize);
-    let masks = [a, b].map(|n| dict.shape[n].mask);
-    let either = masks[0] | masks[1];
-    if !masks.contains(&either) {
+    if !may_contain(dict.shape[a], dict.shape[b]) {
         return false;
     }
     let (x, y) = (&dict.values[a], &dict.values[b]);

@@ -40,6 +40,8 @@ pub struct FeaturesBuilder {
     rows: Vec<Row>,
     sources: Interner,
     values: Vec<Interner>,
+    /// The readings of names by themselves, by the numbers of the names.
+    readings: Vec<u32>,
     ignored: BTreeMap<String, u64>,
 }
 
@@ -53,6 +55,7 @@ impl Default for FeaturesBuilder {
             rows: Vec::new(),
             sources: Interner::default(),
             values: (0..col::WIDTH).map(|_| Interner::default()).collect(),
+            readings: Vec::new(),
             ignored: BTreeMap::new(),
         }
     }
@@ -187,15 +190,27 @@ impl FeaturesBuilder {
             (col::FAMILY, col::FAMILY_READING, family, family_kana),
         ] {
             let folded = written.as_deref().map(fold::name).unwrap_or_default();
-            let reading = kana
-                .as_deref()
-                .map(fold::name)
-                .and_then(|k| fold::reading(&k))
-                .or_else(|| fold::reading(&folded));
+            let kana = kana.as_deref().map(fold::name);
             codes[c] = self.values[dict_of(c)].number(&folded);
-            codes[reading_column] =
-                self.values[dict_of(reading_column)].number(&reading.unwrap_or_default());
+            codes[reading_column] = match kana.and_then(|kana| fold::reading(&kana)) {
+                Some(reading) => self.values[dict_of(reading_column)].number(&reading),
+                None => self.reading(codes[c], &folded),
+            };
         }
+    }
+
+    /// Number of the reading that a name, by its number, has by itself; it is worked out once.
+    fn reading(&mut self, name: u32, folded: &str) -> u32 {
+        const UNKNOWN: u32 = u32::MAX;
+        let at = name as usize;
+        if self.readings.len() <= at {
+            self.readings.resize(at + 1, UNKNOWN);
+        }
+        if self.readings[at] == UNKNOWN {
+            let reading = fold::reading(folded).unwrap_or_default();
+            self.readings[at] = self.values[dict_of(col::GIVEN_READING)].number(&reading);
+        }
+        self.readings[at]
     }
 
     fn encode(&mut self, column: usize, raw: &str) -> u32 {

@@ -27,6 +27,8 @@ pub(crate) struct Dict {
 pub(crate) struct Shape {
     /// Bit set of its characters, for upper bounds on similarity.
     pub(crate) mask: u64,
+    /// Its first four characters, eight bits of each, the first lowest: of texts that begin alike the same.
+    pub(crate) start: u32,
     /// Length in characters, at most 255.
     pub(crate) len: u8,
     /// Writing: letters of different ones cannot be compared.
@@ -103,6 +105,9 @@ impl Facts {
             hash: xxh3_64(value.as_bytes()),
             shape: Shape {
                 mask,
+                start: (value.chars().take(4))
+                    .zip([0, 8, 16, 24])
+                    .fold(0, |start, (c, at)| start | (u32::from(c) & 0xff) << at),
                 len: value.chars().count().min(255) as u8,
                 script: script(value),
             },

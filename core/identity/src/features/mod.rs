@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::error::IdentityError;
 
 pub use builder::FeaturesBuilder;
-pub(crate) use dict::{Dict, Script, mix, short};
+pub(crate) use dict::{Dict, Script, Shape, mix, short};
 pub use records::RecordSet;
 pub(crate) use records::parse_id;
 use texts::Texts;

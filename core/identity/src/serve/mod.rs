@@ -268,7 +268,7 @@ impl Index {
                 (record, other)
             };
             let (a, b) = (self.matcher.row(left), self.matcher.row(right));
-            let Some(levels) = self.matcher.levels_reaching(a, b, keep) else {
+            let Some(levels) = self.matcher.levels_reaching([a, b], None, keep) else {
                 continue;
             };
             let weight = self.matcher.parts(a, b, &levels).weight();

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use crate::blocking::{Blocking, Hubs, RULES, Room, Sketches, pairs_of};
 use crate::compare::{COMPARISONS, Comparing, Levels};
-use crate::features::{Features, Row, mix};
+use crate::features::{Features, mix};
 use crate::model::RuleStats;
 use crate::policy::Policy;
 
@@ -43,8 +43,8 @@ pub(super) fn draw(
     used: &[bool; COMPARISONS],
     room: Room,
 ) -> (Vec<RuleStats>, Sample) {
-    let pattern = |a: &Row, b: &Row| {
-        let mut levels = Comparing::new(features, a, b).levels();
+    let pattern = |comparing: Comparing<'_>| {
+        let mut levels = comparing.levels();
         for (l, used) in levels.iter_mut().zip(used) {
             *l *= u8::from(*used);
         }
@@ -55,37 +55,34 @@ pub(super) fn draw(
     let blocking = Blocking::over(features, sketches.as_ref(), &unrefined);
     let (stats, hubs, drawn) = survey(&blocking, policy, seed, room);
     let blocking = Blocking::over(features, sketches.as_ref(), &hubs);
-    let keys: Vec<HashSet<u32>> = drawn.iter().map(Drawn::keys).collect();
-    let mut counted: Vec<HashMap<(Levels, bool), u64>> = vec![HashMap::new(); RULES.len()];
-    for pass in blocking.passes(room, 1) {
-        let blocks = blocking.blocks(&pass, |_| true, |rule, key, _| keys[rule].contains(&key));
-        for r in pass.rules {
-            let counts = blocks
-                .of(r)
-                .fold(HashMap::new, |mut counts: HashMap<_, u64>, block| {
-                    blocking.kinds_of_pairs(&block, |a, b, times, first| {
-                        *counts.entry((pattern(&a.row, &b.row), first)).or_default() += times;
-                    });
-                    counts
+    let counted = drawn.iter().enumerate().map(|(rule, drawn)| {
+        let blocks =
+            blocking.blocks_among(rule, drawn.blocks.iter().map(|b| (b.key, &b.records[..])));
+        let counts = blocks
+            .of(rule)
+            .fold(HashMap::new, |mut counts: HashMap<_, u64>, block| {
+                blocking.kinds_of_pairs(&block, |a, b, times, first| {
+                    let glances = [&a.glance, &b.glance];
+                    let comparing = Comparing::at_a_glance(features, [&a.row, &b.row], glances);
+                    *counts.entry((pattern(comparing), first)).or_default() += times;
                 });
-            for (kind, n) in counts.collect::<Vec<_>>().into_iter().flatten() {
-                *counted[r].entry(kind).or_default() += n;
-            }
-        }
-    }
+                counts
+            });
+        counts.collect::<Vec<_>>()
+    });
+    let counted: Vec<Vec<HashMap<(Levels, bool), u64>>> = counted.collect();
     let mut sample = Sample {
         candidates: vec![Patterns::new(); RULES.len()],
         random: random(features, seed, pattern),
         ..Sample::default()
     };
-    for (r, rule) in RULES
-        .iter()
-        .enumerate()
-        .filter(|(r, _)| !keys[*r].is_empty())
-    {
+    for ((r, rule), counts) in RULES.iter().enumerate().zip(counted) {
+        if drawn[r].pairs == 0 {
+            continue;
+        }
         let up = stats[r].pairs as f64 / drawn[r].pairs as f64;
         let mut patterns = Patterns::new();
-        for ((levels, first), n) in std::mem::take(&mut counted[r]) {
+        for ((levels, first), n) in counts.into_iter().flatten() {
             *patterns.entry(levels).or_default() += n as f64;
             if first {
                 *sample.candidates[r].entry(levels).or_default() += n as f64 * up;
@@ -126,7 +123,13 @@ fn survey(
                     stats.hubs.extend(oversized);
                 }
                 stats.pairs += pairs;
-                drawn.offer(mix(seed ^ u64::from(block.key)), block.key, pairs);
+                let lot = mix(seed ^ u64::from(block.key));
+                drawn.offer(lot, pairs, || DrawnBlock {
+                    lot,
+                    key: block.key,
+                    pairs,
+                    records: block.records().collect(),
+                });
                 looked
             });
             for part in looked_at.collect::<Vec<_>>() {
@@ -162,41 +165,50 @@ impl Default for Looked {
     }
 }
 
+/// A block that is looked at.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct DrawnBlock {
+    lot: u64,
+    key: u32,
+    pairs: u64,
+    records: Vec<u32>,
+}
+
 /// Blocks in a random order until they make enough pairs: the last of those that are kept comes first.
 #[derive(Clone, Default)]
 struct Drawn {
-    blocks: BinaryHeap<(u64, u32, u64)>,
+    blocks: BinaryHeap<DrawnBlock>,
     pairs: u64,
 }
 
 impl Drawn {
-    fn offer(&mut self, lot: u64, key: u32, pairs: u64) {
-        self.blocks.push((lot, key, pairs));
+    /// Takes a block unless enough are there whose lots come before its own.
+    fn offer(&mut self, lot: u64, pairs: u64, block: impl FnOnce() -> DrawnBlock) {
+        let last = self.blocks.peek().map(|last| last.lot);
+        if self.pairs >= SAMPLE_PER_RULE && last.is_some_and(|last| last < lot) {
+            return;
+        }
+        self.blocks.push(block());
         self.pairs += pairs;
-        while let Some((_, _, last)) = self.blocks.peek()
-            && self.pairs - last >= SAMPLE_PER_RULE
+        while let Some(last) = self.blocks.peek()
+            && self.pairs - last.pairs >= SAMPLE_PER_RULE
         {
-            self.pairs -= last;
+            self.pairs -= last.pairs;
             self.blocks.pop();
         }
     }
 
     fn take(&mut self, others: Self) {
-        for (lot, key, pairs) in others.blocks {
-            self.offer(lot, key, pairs);
+        for block in others.blocks {
+            self.offer(block.lot, block.pairs, || block);
         }
-    }
-
-    fn keys(&self) -> HashSet<u32> {
-        let some = self.blocks.iter().filter(|_| self.pairs > 0);
-        some.map(|b| b.1).collect()
     }
 }
 
 fn random(
     features: &Features,
     seed: u64,
-    pattern: impl Fn(&Row, &Row) -> Levels + Sync,
+    pattern: impl Fn(Comparing<'_>) -> Levels + Sync,
 ) -> Patterns {
     let n = features.len() as u64;
     let mut out = Patterns::new();
@@ -223,7 +235,8 @@ fn random(
             for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
                 let (a, b) = pair(k);
                 let row = |r: u32| &features.rows[r as usize];
-                *counts.entry(pattern(row(a), row(b))).or_default() += 1;
+                let comparing = Comparing::new(features, row(a), row(b));
+                *counts.entry(pattern(comparing)).or_default() += 1;
             }
             counts
         })
