@@ -132,6 +132,40 @@ fn parent_and_child_of_one_name_stay_two() -> Result<()> {
     Ok(())
 }
 
+/// In a town where every third family has a father and a son of one name, they agree on all but their birth dates: that
+/// many pairs must not teach that birth dates are often wrong.
+#[test]
+fn many_parents_and_children_of_one_name_stay_two() -> Result<()> {
+    const FAMILIES: u32 = 130;
+    let letters = |n: u32, salt: u32| -> String {
+        let letter = |at: u32| (n.wrapping_mul(2_654_435_761) ^ salt).rotate_left(at * 5) % 26;
+        (1..7)
+            .map(|at| char::from(b'a' + letter(at) as u8))
+            .collect()
+    };
+    let records: Vec<String> = (0..FAMILIES)
+        .flat_map(|n| {
+            let names = format!(
+                "given_name={}; family_name={}",
+                letters(n, 1),
+                letters(n, 2)
+            );
+            let home = format!("city=大阪市北区; town=曽根崎{}丁目; block={n}-1", n % 7);
+            let born = move |year: u32| format!("{year}-{:02}-{:02}", n % 12 + 1, year % 28 + 1);
+            let person = move |year| format!("{names}; {home}; birth_date={}", born(year));
+            let father = 1935 + n % 25;
+            let (father, son) = (person(father), person(father + 20 + n % 17));
+            [father.clone(), father, son.clone(), son]
+        })
+        .collect();
+    let case = run(&Policy::default(), &records)?;
+    let families = case.customers.chunks(4);
+    let right = families.filter(|of| of[0] == of[1] && of[2] == of[3] && of[0] != of[2]);
+    let right = right.count();
+    assert!(right >= 115, "{right} of {FAMILIES} families");
+    Ok(())
+}
+
 #[test]
 fn a_couple_that_shares_a_mailbox_stays_two_and_is_one_household() -> Result<()> {
     let case = run(

@@ -5,13 +5,17 @@
 //! u comes from random pairs, corrected for the matches among them. The household class has no free
 //! emission of its own: it is a fixed mixture of m and u per comparison, so it cannot drift into matches.
 //!
+//! A birth date that is wrong altogether is as far from the right one as any other person's. Pairs that agree on all
+//! else and were born a generation apart, beyond what that comes to, are parents and children of one name: they do not
+//! teach that birth dates are often wrong.
+//!
 //! Where pairs are decided by people, these labels refine what came out ([`labels`]).
 
 mod labels;
 mod sample;
 
 use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
-use crate::compare::{COMPARISON, COMPARISONS, LEVELS, Levels};
+use crate::compare::{BIRTH, COMPARISON, COMPARISONS, LEVELS, Levels};
 use crate::features::Features;
 use crate::frequency;
 use crate::lexicon::Lexicon;
@@ -43,6 +47,10 @@ const ITERATIONS: usize = 25;
 const MOSTLY: f64 = 0.5;
 /// Neither is one by which fewer matches agree fully than this share of what is believed.
 const HARDLY_ANY: f64 = 0.1;
+
+/// The level of birth dates that differ, and in training that of those which differ by a generation.
+const DIFFERENT: usize = COMPARISON[BIRTH].levels.len();
+const GENERATION: usize = DIFFERENT + 1;
 
 type Table = [[f64; LEVELS]; COMPARISONS];
 
@@ -86,6 +94,7 @@ fn unlabelled(
         fit.restart();
         fit.converge();
     }
+    fit.join_generations();
     let diagnostics = fit.examine(&used);
     fit.judge(&mut rules, features.len(), policy.review_probability);
     Model {
@@ -128,12 +137,18 @@ struct Fit {
     moved: f64,
 }
 
+/// What is believed of each level, 0 of those that a comparison has not. Of birth dates that differ, half are a
+/// generation apart.
 fn believed(of: impl Fn(usize) -> &'static [f64]) -> Table {
-    std::array::from_fn(|c| {
-        let mut row = [1.0; LEVELS];
+    let mut table: Table = std::array::from_fn(|c| {
+        let mut row = [0.0; LEVELS];
         row[1..=of(c).len()].copy_from_slice(of(c));
         row
-    })
+    });
+    let half = table[BIRTH][DIFFERENT] / 2.0;
+    table[BIRTH][DIFFERENT] = half;
+    table[BIRTH][GENERATION] = half;
+    table
 }
 
 impl Fit {
@@ -182,8 +197,8 @@ impl Fit {
         let before = self.held;
         for (c, comparison) in COMPARISON.iter().enumerate().filter(|(c, _)| used[*c]) {
             let m = &self.m[c];
-            self.held[c] |=
-                m[comparison.levels.len()] > MOSTLY || m[1] < HARDLY_ANY * comparison.m[0];
+            let different: f64 = m[comparison.levels.len()..].iter().sum();
+            self.held[c] |= different > MOSTLY || m[1] < HARDLY_ANY * comparison.m[0];
         }
         before != self.held
     }
@@ -235,6 +250,9 @@ impl Fit {
         for (stratum, share) in self.sample.strata.iter_mut().zip(shares) {
             stratum.share = share;
         }
+        let u = &self.u[BIRTH];
+        counts[BIRTH][GENERATION] = counts[BIRTH][DIFFERENT] * u[GENERATION] / u[DIFFERENT];
+        let believed = believed(|c| COMPARISON[c].m);
         self.moved = 0.0;
         for (c, row) in counts.iter().enumerate() {
             let total: f64 = row.iter().sum();
@@ -242,10 +260,10 @@ impl Fit {
             if self.held[c] {
                 continue;
             }
-            for (l, belief) in COMPARISON[c].m.iter().enumerate() {
-                let next = (row[l + 1] + BELIEF_M * belief) / (total + BELIEF_M);
-                self.moved = self.moved.max((next - self.m[c][l + 1]).abs());
-                self.m[c][l + 1] = next;
+            for (l, n) in row.iter().enumerate().skip(1) {
+                let next = (n + BELIEF_M * believed[c][l]) / (total + BELIEF_M);
+                self.moved = self.moved.max((next - self.m[c][l]).abs());
+                self.m[c][l] = next;
             }
         }
     }
@@ -283,11 +301,21 @@ impl Fit {
                 }
             }
         }
+        let believed = believed(|c| COMPARISON[c].u);
         for (c, row) in counts.iter().enumerate() {
             let total: f64 = row.iter().sum();
-            for (l, belief) in COMPARISON[c].u.iter().enumerate() {
-                self.u[c][l + 1] = (row[l + 1] + BELIEF_U * belief) / (total + BELIEF_U);
+            for (l, n) in row.iter().enumerate().skip(1) {
+                self.u[c][l] = (n + BELIEF_U * believed[c][l]) / (total + BELIEF_U);
             }
+        }
+    }
+
+    /// Makes one level again of birth dates that differ: the only one that pairs are scored by.
+    fn join_generations(&mut self) {
+        for table in [&mut self.m, &mut self.u] {
+            let birth = &mut table[BIRTH];
+            birth[DIFFERENT] += birth[GENERATION];
+            birth[GENERATION] = birth[DIFFERENT];
         }
     }
 

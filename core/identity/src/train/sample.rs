@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
+use super::{DIFFERENT, GENERATION};
 use crate::blocking::{Blocking, Hubs, RULES, Room, Sketches, pairs_of};
-use crate::compare::{COMPARISONS, Comparing, Levels};
-use crate::features::{Features, mix};
+use crate::compare::{BIRTH, COMPARISONS, Comparing, Levels};
+use crate::features::{Features, Row, col, mix};
 use crate::model::RuleStats;
 use crate::policy::Policy;
 
@@ -43,8 +44,11 @@ pub(super) fn draw(
     used: &[bool; COMPARISONS],
     room: Room,
 ) -> (Vec<RuleStats>, Sample) {
-    let pattern = |comparing: Comparing<'_>| {
+    let pattern = |[a, b]: [&Row; 2], comparing: Comparing<'_>| {
         let mut levels = comparing.levels();
+        if usize::from(levels[BIRTH]) == DIFFERENT && a_generation_apart(a, b) {
+            levels[BIRTH] = GENERATION as u8;
+        }
         for (l, used) in levels.iter_mut().zip(used) {
             *l *= u8::from(*used);
         }
@@ -63,8 +67,9 @@ pub(super) fn draw(
             .fold(HashMap::new, |mut counts: HashMap<_, u64>, block| {
                 blocking.kinds_of_pairs(&block, |a, b, times, first| {
                     let glances = [&a.glance, &b.glance];
-                    let comparing = Comparing::at_a_glance(features, [&a.row, &b.row], glances);
-                    *counts.entry((pattern(comparing), first)).or_default() += times;
+                    let rows = [&a.row, &b.row];
+                    let comparing = Comparing::at_a_glance(features, rows, glances);
+                    *counts.entry((pattern(rows, comparing), first)).or_default() += times;
                 });
                 counts
             });
@@ -205,10 +210,16 @@ impl Drawn {
     }
 }
 
+/// Whether two were born as many years apart as parents and children are.
+fn a_generation_apart(a: &Row, b: &Row) -> bool {
+    let year = |row: &Row| row[col::BIRTH] / 10_000;
+    (15..=50).contains(&year(a).abs_diff(year(b)))
+}
+
 fn random(
     features: &Features,
     seed: u64,
-    pattern: impl Fn(Comparing<'_>) -> Levels + Sync,
+    pattern: impl Fn([&Row; 2], Comparing<'_>) -> Levels + Sync,
 ) -> Patterns {
     let n = features.len() as u64;
     let mut out = Patterns::new();
@@ -236,7 +247,9 @@ fn random(
                 let (a, b) = pair(k);
                 let row = |r: u32| &features.rows[r as usize];
                 let comparing = Comparing::new(features, row(a), row(b));
-                *counts.entry(pattern(comparing)).or_default() += 1;
+                *counts
+                    .entry(pattern([row(a), row(b)], comparing))
+                    .or_default() += 1;
             }
             counts
         })
