@@ -5,9 +5,9 @@
 //! u comes from random pairs, corrected for the matches among them. The household class has no free
 //! emission of its own: it is a fixed mixture of m and u per comparison, so it cannot drift into matches.
 //!
-//! A birth date that is wrong altogether is as far from the right one as any other person's. Pairs that agree on all
-//! else and were born a generation apart, beyond what that comes to, are parents and children of one name: they do not
-//! teach that birth dates are often wrong.
+//! A birth date that is wrong altogether is at most as far from the right one as any other person's. Pairs that agree on
+//! all else and were born a generation apart, beyond what that comes to, are parents and children of one name: they do
+//! not teach that birth dates are often wrong.
 //!
 //! Where pairs are decided by people, these labels refine what came out ([`labels`]).
 
@@ -32,7 +32,7 @@ const BELIEF_U: f64 = 1000.0;
 /// Pairs a record that no rule needs to justify.
 const FEW_PAIRS: usize = 2;
 /// Pairs that a match is worth which no earlier rule finds.
-const PAIRS_A_MATCH: f64 = 2000.0;
+const PAIRS_A_MATCH: f64 = 1000.0;
 /// What a rare value may add to the odds that its kind of agreement has on average: a kind of pairs below the
 /// probability at which pairs are kept still finds somebody when this lifts it.
 const RARITY: f64 = 16.0;
@@ -250,8 +250,9 @@ impl Fit {
         for (stratum, share) in self.sample.strata.iter_mut().zip(shares) {
             stratum.share = share;
         }
-        let u = &self.u[BIRTH];
-        counts[BIRTH][GENERATION] = counts[BIRTH][DIFFERENT] * u[GENERATION] / u[DIFFERENT];
+        let (u, birth) = (&self.u[BIRTH], &mut counts[BIRTH]);
+        let by_chance = birth[DIFFERENT] * u[GENERATION] / u[DIFFERENT];
+        birth[GENERATION] = birth[GENERATION].min(by_chance);
         let believed = believed(|c| COMPARISON[c].m);
         self.moved = 0.0;
         for (c, row) in counts.iter().enumerate() {
