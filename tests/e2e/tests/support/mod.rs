@@ -246,10 +246,18 @@ impl World {
         holds: impl Fn(&CustomerPipelineRun) -> bool,
     ) -> CustomerPipelineRun {
         let condition = |run: Option<&CustomerPipelineRun>| run.is_some_and(&holds);
+        let held = async {
+            loop {
+                match await_condition(self.runs(), name, condition).await {
+                    Ok(run) => return run.expect("the run is there"),
+                    // What was watched may be too old for an API server that began anew.
+                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                }
+            }
+        };
         let patience = soak::either(PATIENCE, 4 * PATIENCE);
-        let waited = tokio::time::timeout(patience, await_condition(self.runs(), name, condition));
-        match waited.await {
-            Ok(run) => run.expect("watch").expect("the run is there"),
+        match tokio::time::timeout(patience, held).await {
+            Ok(run) => run,
             Err(_) => {
                 let run = self.runs().get(name).await.expect("the run");
                 let status = serde_json::to_string_pretty(&run.status).unwrap_or_default();
