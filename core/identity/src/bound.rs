@@ -103,10 +103,7 @@ impl Matcher {
         const SLACK: f32 = 0.01;
         let p = probability.clamp(0.0, 0.999_999);
         let at_least = (p / (1.0 - p)).log2() - SLACK;
-        let mut comparing = match glances {
-            Some(glances) => Comparing::at_a_glance(&self.features, [a, b], glances),
-            None => Comparing::new(&self.features, a, b),
-        };
+        let mut comparing = Comparing::at_a_glance(&self.features, [a, b], glances);
         let mut total = self.gains.prior;
         let mut likely = [Gain::default(); COMPARISONS];
         for (c, likely) in likely.iter_mut().enumerate() {

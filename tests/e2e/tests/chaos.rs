@@ -14,7 +14,6 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, PostParams},
-    runtime::wait::{await_condition, conditions::is_deleted},
 };
 use musubi::digest::{Ids, published};
 use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
@@ -24,7 +23,7 @@ use musubi_testing::{
 };
 use rand::Rng as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
-use support::{World, example::Example, soak};
+use support::{World, example::Example, held, soak};
 
 /// The example with its first day, an operator, and storage that fails when it is told to.
 async fn scene(cluster: Cluster, name: &str) -> (World, Proxy, Example, Timestamp) {
@@ -209,8 +208,10 @@ async fn replace_the_snapshot(world: &World, stage: Stage) {
         let uid = api.get(&name).await.expect(what).uid().unwrap_or_default();
         let gone = api.delete(&name, &DeleteParams::default()).await;
         gone.expect(what);
-        let gone = await_condition(api.clone(), &name, is_deleted(&uid)).await;
-        gone.expect(what);
+        held(&api, &name, |map| {
+            map.is_none_or(|map| map.uid().as_ref() != Some(&uid))
+        })
+        .await;
     };
     delete("the run's").await;
     other.metadata.resource_version = None;

@@ -13,7 +13,6 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, DynamicObject, ListParams, PostParams},
     core::{ApiResource, GroupVersionKind},
-    runtime::wait::await_condition,
 };
 use musubi_api::{
     pipeline::{CustomerPipeline, CustomerPipelineRun},
@@ -22,7 +21,7 @@ use musubi_api::{
 };
 use musubi_testing::{Cluster, proxy::Fault};
 use serde_json::json;
-use support::{World, object, reason, shop::shop};
+use support::{World, held, object, reason, shop::shop};
 
 /// Makes a pipeline over the shop's files, which is due at night.
 async fn pipeline(world: &World, name: &str, mode: &str) {
@@ -42,8 +41,7 @@ async fn until(
 ) -> CustomerPipeline {
     let pipelines = Api::namespaced(world.client.clone(), &world.namespace);
     let holds = |pipeline: Option<&CustomerPipeline>| pipeline.is_some_and(&holds);
-    let found = await_condition(pipelines, name, holds).await;
-    found.expect("watch").expect("the pipeline")
+    held(&pipelines, name, holds).await.expect("the pipeline")
 }
 
 fn paused(pipeline: &CustomerPipeline) -> bool {
@@ -192,8 +190,7 @@ async fn delete(world: &World, kind: &str, name: &str) {
     let api = objects(world, kind);
     let deleted = api.delete(name, &DeleteParams::background()).await;
     deleted.expect(kind);
-    let gone = await_condition(api, name, |object: Option<&DynamicObject>| object.is_none());
-    gone.await.expect("watch");
+    held(&api, name, |object| object.is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

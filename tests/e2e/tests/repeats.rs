@@ -34,7 +34,7 @@ const FILE: &str = "data/erp/products.csv";
 
 /// The example with its first day and an operator, and what it comes to on a laptop. A shard that fails is not tried
 /// again by its Job, and the others go on.
-async fn scene(cluster: Cluster, name: &str) -> (World, Proxy, Digests) {
+async fn scene(cluster: Cluster, name: &str) -> (World, Proxy, Timestamp, Digests) {
     let mut world = World::new(cluster, name).await;
     let storage = world.put_proxy();
     let example = Example::new(1);
@@ -49,13 +49,7 @@ async fn scene(cluster: Cluster, name: &str) -> (World, Proxy, Digests) {
     world.install();
     let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
     let expected = example.on_a_laptop(as_of).await;
-    (world, storage, expected)
-}
-
-/// Begins the run of a scene.
-async fn begin(world: &World) {
-    let as_of = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
-    world.begin("first", "bento", as_of).await;
+    (world, storage, as_of, expected)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,9 +57,9 @@ async fn a_retry_repeats_what_is_missing() {
     let Some(cluster) = Cluster::find() else {
         return;
     };
-    let (world, storage, expected) = scene(cluster, "retried").await;
+    let (world, storage, as_of, expected) = scene(cluster, "retried").await;
     storage.fail("GET", FILE, Fault::Status(403), 1);
-    begin(&world).await;
+    world.begin("first", "bento", as_of).await;
     let run = world.runs_to_end("first").await;
     let ingest = stage(&run, Stage::Ingest);
     let conditions = &run.status.as_ref().expect("a status").conditions;
@@ -95,8 +89,8 @@ async fn a_shard_that_is_killed_is_repeated_by_itself() {
         eprintln!("not tested: workers are killed in a cluster of this checkout alone");
         return;
     }
-    let (world, storage, expected) = scene(cluster, "killed").await;
-    begin(&world).await;
+    let (world, storage, as_of, expected) = scene(cluster, "killed").await;
+    world.begin("first", "bento", as_of).await;
     world.reaches("first", Stage::Clean).await;
     // Slow enough to be met at work.
     storage.all(Some(Fault::Late(Duration::from_secs(1))));

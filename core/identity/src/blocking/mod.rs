@@ -24,17 +24,10 @@ pub(crate) use room::Pass;
 pub use room::Room;
 pub(crate) use rules::Sketch;
 pub(crate) use rules::{GRAMS_KEYS, GRAMS_RULE, RULES};
-use rules::{Part, is_manifold, refined_key, refinements};
+use rules::{Part, bits, is_manifold, refined_key, refinements};
 
 /// A bit for each rule.
-const RULE_BITS: [u32; RULES.len()] = {
-    let (mut bits, mut rule) = ([0; RULES.len()], 0);
-    while rule < RULES.len() {
-        bits[rule] = 1 << rule;
-        rule += 1;
-    }
-    bits
-};
+const RULE_BITS: [u32; RULES.len()] = bits();
 
 /// Slots that shards are made of: the same key is always in the same slot.
 pub const KEY_SLOTS: u32 = 4096;

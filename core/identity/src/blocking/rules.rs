@@ -295,14 +295,7 @@ impl Sketch {
 
     /// The parts that two records share, as a set.
     pub(super) fn shared(&self, other: &Self) -> u32 {
-        const BITS: [u32; PARTS] = {
-            let (mut bits, mut n) = ([0; PARTS], 0);
-            while n < PARTS {
-                bits[n] = 1 << n;
-                n += 1;
-            }
-            bits
-        };
+        const BITS: [u32; PARTS] = bits();
         let mut shared = 0;
         for ((mine, theirs), bit) in self.parts.iter().zip(&other.parts).zip(BITS) {
             shared |= if mine == theirs { bit } else { 0 };
@@ -316,6 +309,16 @@ impl Sketch {
         let several = if phone { Phone.bit() } else { 0 } | if grams { Grams.bit() } else { 0 };
         (shared | several) & self.has
     }
+}
+
+/// A bit for each of so many.
+pub(super) const fn bits<const N: usize>() -> [u32; N] {
+    let (mut bits, mut n) = ([0; N], 0);
+    while n < N {
+        bits[n] = 1 << n;
+        n += 1;
+    }
+    bits
 }
 
 fn scattered(n: u32) -> u32 {

@@ -146,7 +146,7 @@ mod tests {
         for (a, of_a) in features.rows.iter().zip(&glances) {
             for (b, of_b) in features.rows.iter().zip(&glances) {
                 let levels = Comparing::new(&features, a, b).levels();
-                let glanced = Comparing::at_a_glance(&features, [a, b], [of_a, of_b]);
+                let glanced = Comparing::at_a_glance(&features, [a, b], Some([of_a, of_b]));
                 for (c, level) in levels.iter().enumerate() {
                     let without = Comparing::new(&features, a, b).likely(c);
                     match glanced.likely(c) {

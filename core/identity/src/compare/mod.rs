@@ -166,25 +166,20 @@ pub(crate) struct Comparing<'a> {
 
 impl<'a> Comparing<'a> {
     pub(crate) fn new(features: &'a Features, a: &'a Row, b: &'a Row) -> Self {
-        Self {
-            features,
-            a,
-            b,
-            known: fields::likely(features, a, b, None),
-        }
+        Self::at_a_glance(features, [a, b], None)
     }
 
-    /// The same where records are at hand with their shapes.
+    /// The same, with glances at both records where they are at hand.
     pub(crate) fn at_a_glance(
         features: &'a Features,
         [a, b]: [&'a Row; 2],
-        glances: [&Glance; 2],
+        glances: Option<[&Glance; 2]>,
     ) -> Self {
         Self {
             features,
             a,
             b,
-            known: fields::likely(features, a, b, Some(glances)),
+            known: fields::likely(features, a, b, glances),
         }
     }
 

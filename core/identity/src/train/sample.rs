@@ -59,7 +59,7 @@ pub(super) fn draw(
     let blocking = Blocking::over(features, sketches.as_ref(), &unrefined);
     let (stats, hubs, drawn) = survey(&blocking, policy, seed, room);
     let blocking = Blocking::over(features, sketches.as_ref(), &hubs);
-    let counted = drawn.iter().enumerate().map(|(rule, drawn)| {
+    let counted = drawn.par_iter().enumerate().map(|(rule, drawn)| {
         let blocks =
             blocking.blocks_among(rule, drawn.blocks.iter().map(|b| (b.key, &b.records[..])));
         let counts = blocks
@@ -68,7 +68,7 @@ pub(super) fn draw(
                 blocking.kinds_of_pairs(&block, |a, b, times, first| {
                     let glances = [&a.glance, &b.glance];
                     let rows = [&a.row, &b.row];
-                    let comparing = Comparing::at_a_glance(features, rows, glances);
+                    let comparing = Comparing::at_a_glance(features, rows, Some(glances));
                     *counts.entry((pattern(rows, comparing), first)).or_default() += times;
                 });
                 counts
@@ -129,12 +129,14 @@ fn survey(
                 }
                 stats.pairs += pairs;
                 let lot = mix(seed ^ u64::from(block.key));
-                drawn.offer(lot, pairs, || DrawnBlock {
-                    lot,
-                    key: block.key,
-                    pairs,
-                    records: block.records().collect(),
-                });
+                if drawn.wants(lot) {
+                    drawn.keep(DrawnBlock {
+                        lot,
+                        key: block.key,
+                        pairs,
+                        records: block.records().collect(),
+                    });
+                }
                 looked
             });
             for part in looked_at.collect::<Vec<_>>() {
@@ -187,14 +189,15 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// Takes a block unless enough are there whose lots come before its own.
-    fn offer(&mut self, lot: u64, pairs: u64, block: impl FnOnce() -> DrawnBlock) {
+    /// Whether a block would be kept: enough may be there whose lots come before its own.
+    fn wants(&self, lot: u64) -> bool {
         let last = self.blocks.peek().map(|last| last.lot);
-        if self.pairs >= SAMPLE_PER_RULE && last.is_some_and(|last| last < lot) {
-            return;
-        }
-        self.blocks.push(block());
-        self.pairs += pairs;
+        self.pairs < SAMPLE_PER_RULE || last.is_none_or(|last| last >= lot)
+    }
+
+    fn keep(&mut self, block: DrawnBlock) {
+        self.pairs += block.pairs;
+        self.blocks.push(block);
         while let Some(last) = self.blocks.peek()
             && self.pairs - last.pairs >= SAMPLE_PER_RULE
         {
@@ -204,9 +207,7 @@ impl Drawn {
     }
 
     fn take(&mut self, others: Self) {
-        for block in others.blocks {
-            self.offer(block.lot, block.pairs, || block);
-        }
+        others.blocks.into_iter().for_each(|block| self.keep(block));
     }
 }
 

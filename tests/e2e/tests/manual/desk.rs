@@ -140,8 +140,7 @@ impl Desk {
 
     /// Runs `kubectl` in the namespace, behind the reader's back.
     pub(crate) fn kubectl(&self, args: &[&str]) -> String {
-        let namespace = format!("--namespace={}", self.site.namespace);
-        self.world.tool("kubectl", &[&[&*namespace], args].concat())
+        self.world.kubectl(args)
     }
 
     /// Makes an object behind the reader's back.

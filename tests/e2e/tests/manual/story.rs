@@ -3,7 +3,7 @@
 use musubi_api::pipeline::CustomerPipelineRun;
 use serde_json::json;
 
-use crate::{desk::Desk, newer};
+use crate::{desk::Desk, newer, support};
 
 /// The second day's file.
 const SECOND_DAY: &str = "id,name,email,birthday\n1005,田中 翔,sho@example.jp,2001-07-15\n";
@@ -369,8 +369,6 @@ fn cancelled(desk: &mut Desk) {
 
 /// Why a run is over; nothing while it is not.
 fn reason(run: &CustomerPipelineRun) -> &str {
-    let mut conditions = run.status.iter().flat_map(|s| &s.conditions);
-    let over = conditions
-        .find(|c| matches!(c.type_.as_str(), "Complete" | "Failed") && c.status == "True");
-    over.map_or("", |c| &c.reason)
+    let of = |kind: &str| support::reason(run.status.iter().flat_map(|s| &s.conditions), kind);
+    of("Complete").or_else(|| of("Failed")).unwrap_or_default()
 }

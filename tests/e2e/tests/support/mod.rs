@@ -246,18 +246,10 @@ impl World {
         holds: impl Fn(&CustomerPipelineRun) -> bool,
     ) -> CustomerPipelineRun {
         let condition = |run: Option<&CustomerPipelineRun>| run.is_some_and(&holds);
-        let held = async {
-            loop {
-                match await_condition(self.runs(), name, condition).await {
-                    Ok(run) => return run.expect("the run is there"),
-                    // What was watched may be too old for an API server that began anew.
-                    Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
-                }
-            }
-        };
+        let runs = self.runs();
         let patience = soak::either(PATIENCE, 4 * PATIENCE);
-        match tokio::time::timeout(patience, held).await {
-            Ok(run) => run,
+        match tokio::time::timeout(patience, held(&runs, name, condition)).await {
+            Ok(run) => run.expect("the run is there"),
             Err(_) => {
                 let run = self.runs().get(name).await.expect("the run");
                 let status = serde_json::to_string_pretty(&run.status).unwrap_or_default();
@@ -329,6 +321,24 @@ impl World {
         let params = DeleteParams::background();
         let gone = namespaces.delete(&self.namespace, &params).await;
         gone.expect("delete the namespace");
+    }
+}
+
+/// Waits until something holds for an object, and gives it. What was watched may be too old for an API server that began
+/// anew: then it is watched anew.
+pub(crate) async fn held<K>(
+    api: &Api<K>,
+    name: &str,
+    holds: impl Fn(Option<&K>) -> bool,
+) -> Option<K>
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
+    loop {
+        match await_condition(api.clone(), name, &holds).await {
+            Ok(object) => return object,
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+        }
     }
 }
 
