@@ -49,15 +49,15 @@ async fn a_run_goes_through_whatever_happens() {
 
     // The storage has no answers for half a minute, and is slow then.
     world.reaches("first", Stage::Ingest).await;
-    storage.all(Some(Fault::Status(503)));
+    storage.all(Fault::Status(503));
     tokio::time::sleep(Duration::from_secs(30)).await;
-    storage.all(Some(Fault::Late(Duration::from_millis(100))));
+    storage.all(Fault::Late(Duration::from_millis(100)));
     let expected = example.on_a_laptop(as_of).await;
 
     kill_a_pod(&world, Stage::Clean).await;
     delete_a_job(&world, Stage::Match).await;
     replace_the_snapshot(&world, Stage::Link).await;
-    storage.all(None);
+    storage.mend();
     kill_a_pod(&world, Stage::Attach).await;
     world.reaches("first", Stage::Curate).await;
     if world.cluster.is_ours() {
@@ -165,12 +165,12 @@ async fn happen(mishap: Mishap, world: &World, storage: &Proxy) {
         Mishap::RestartApiServer if world.cluster.is_ours() => world.order(&["restart-api-server"]),
         Mishap::RestartApiServer => {}
         Mishap::LoseStorage | Mishap::SlowStorage => {
-            storage.all(Some(match mishap {
+            storage.all(match mishap {
                 Mishap::LoseStorage => Fault::Status(503),
                 _ => Fault::Late(Duration::from_millis(100)),
-            }));
+            });
             tokio::time::sleep(Duration::from_secs(10)).await;
-            storage.all(None);
+            storage.mend();
         }
     }
 }

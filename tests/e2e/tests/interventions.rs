@@ -5,7 +5,7 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
@@ -19,7 +19,7 @@ use musubi_api::{
     run::Stage,
     status::StageState,
 };
-use musubi_testing::{Cluster, proxy::Fault};
+use musubi_testing::Cluster;
 use serde_json::json;
 use support::{World, held, object, reason, shop::shop};
 
@@ -80,7 +80,7 @@ async fn a_paused_pipeline_ends_what_runs_and_begins_nothing() {
         return;
     };
     let mut world = World::new(cluster, "paused").await;
-    let storage = world.put_proxy();
+    world.put_proxy();
     shop(&world, 2, None).await;
     pipeline(&world, "held", "jobs").await;
     pipeline(&world, "beside", "auto").await;
@@ -91,14 +91,12 @@ async fn a_paused_pipeline_ends_what_runs_and_begins_nothing() {
     };
     until(&world, "held", due).await;
 
-    // One pod is at work for a while.
-    let late = Fault::Late(Duration::from_secs(10));
-    storage.fail("GET", "files/members_1.csv", late, 1);
+    let hold = world.hold(Stage::Ingest);
     world.begin("first", "held", Timestamp::now()).await;
     world.pod_at_work(Stage::Ingest).await;
     world.kubectl(&["annotate", "cpl", "held", "musubi.dev/paused=true"]);
-    let held = until(&world, "held", paused).await;
-    let status = held.status.unwrap_or_default();
+    let pipeline = until(&world, "held", paused).await;
+    let status = pipeline.status.unwrap_or_default();
     assert_eq!(status.next_schedule_time, None, "nothing is due");
     let state = |run: &CustomerPipelineRun, stage: Stage| {
         let stages = run.status.iter().flat_map(|s| &s.stages);
@@ -109,6 +107,7 @@ async fn a_paused_pipeline_ends_what_runs_and_begins_nothing() {
     assert_eq!(state(&run, Stage::Ingest), Some((StageState::Running, 1)));
 
     // Its Job goes on to its end; the next is not made.
+    drop(hold);
     let ended = |run: &CustomerPipelineRun| {
         state(run, Stage::Ingest) == Some((StageState::Complete, 1))
             && says(run, "Reconciling", "Paused")

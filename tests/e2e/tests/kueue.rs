@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
@@ -13,7 +13,7 @@ use kube::{
     runtime::wait::await_condition,
 };
 use musubi_api::run::Stage;
-use musubi_testing::{Cluster, proxy::Fault};
+use musubi_testing::Cluster;
 use serde_json::json;
 use support::{World, kueue, object, shop::shop, stalled};
 
@@ -55,7 +55,7 @@ async fn a_run_waits_for_its_queue_and_goes_on_after_somebody_more_important() {
     let Some(_kueue) = kueue::Kueue::start(&world) else {
         return world.remove().await;
     };
-    let storage = world.put_proxy();
+    world.put_proxy();
     let queue = kueue::Queue::holding(&world, [("cpu", "200m"), ("memory", "2Gi")]).await;
     // Four files: the first stages have four shards.
     shop(&world, 4, None).await;
@@ -71,6 +71,7 @@ async fn a_run_waits_for_its_queue_and_goes_on_after_somebody_more_important() {
         .apply(&object("CustomerPipeline", "queued", pipeline))
         .await;
     world.install();
+    let hold = world.hold(Stage::Ingest);
     world.begin("first", "queued", jiff::Timestamp::now()).await;
     world
         .until("first", |run| stalled(run) == Some("NotAdmitted"))
@@ -78,8 +79,6 @@ async fn a_run_waits_for_its_queue_and_goes_on_after_somebody_more_important() {
     queue.open().await;
 
     // Somebody more important comes while the files are taken.
-    world.reaches("first", Stage::Ingest).await;
-    storage.all(Some(Fault::Late(Duration::from_secs(2))));
     let pod = world.pod_at_work(Stage::Ingest).await;
     let name = &pod.metadata.owner_references.expect("an owner")[0].name;
     let jobs: Api<Job> = Api::namespaced(world.client.clone(), &world.namespace);
@@ -96,7 +95,7 @@ async fn a_run_waits_for_its_queue_and_goes_on_after_somebody_more_important() {
     };
     let at_work = await_condition(jobs.clone(), "urgent", at_work).await;
     at_work.expect("watch");
-    storage.all(None);
+    drop(hold);
     world
         .until("first", |run| stalled(run) == Some("NotAdmitted"))
         .await;

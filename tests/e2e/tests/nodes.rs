@@ -12,7 +12,10 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _, api::DeleteParams};
 use musubi::digest::{Ids, published};
 use musubi_api::run::Stage;
-use musubi_testing::{Cluster, Postgres};
+use musubi_testing::{
+    Cluster, Postgres,
+    proxy::{Fault, Hold, Proxy},
+};
 use serde_json::{Value, json};
 use support::{
     World,
@@ -39,7 +42,8 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
         eprintln!("not tested: nodes are lost in a cluster of this checkout alone");
         return;
     }
-    let world = World::new(cluster, "nodes").await;
+    let mut world = World::new(cluster, "nodes").await;
+    let storage = world.put_proxy();
     let warehouse = Postgres::start_at(&world.cluster.host).unwrap_or_else(|e| panic!("{e}"));
     let example = Example::new(1);
     example.receive(0, &world).await;
@@ -50,17 +54,22 @@ async fn what_wakes_up_on_a_lost_node_does_no_harm() {
     }
     world.install();
     let as_of: Timestamp = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
-    world.begin("first", "bento", as_of).await;
     let expected = example.on_a_laptop(as_of).await;
 
+    let mut lost = LOST.into_iter();
+    let mut prepare = || lost.next().map(|lost| (lost, prepare(&world, lost)));
+    let mut next = prepare();
+    world.begin("first", "bento", as_of).await;
     let mut sleepers = Vec::new();
-    for (stage, number) in LOST {
-        world.order(&["node", number, "--taint", TAINT]);
-        let sleeper = fall_asleep(&world, stage, &format!("node-{number}")).await;
+    while let Some(((stage, number), held)) = next {
+        let node = format!("node-{number}");
+        let sleeper = fall_asleep(&world, &storage, stage, &node, held).await;
+        // Nobody gets there before it is ready.
+        next = prepare();
         world.order(&["lose-node", number]);
         let nodes: Api<Node> = Api::all(world.client.clone());
         let params = DeleteParams::default();
-        let gone = nodes.delete(&format!("node-{number}"), &params).await;
+        let gone = nodes.delete(&node, &params).await;
         gone.expect("delete the node");
         if stage == Stage::Clean {
             // While others go on.
@@ -92,13 +101,29 @@ fn prefer_other_nodes(pods: &mut Value) {
     pods["tolerations"] = json!([{ "key": TAINT, "operator": "Exists" }]);
 }
 
-/// Stops the worker of a stage in the middle of its work, on a node.
-async fn fall_asleep(world: &World, stage: Stage, node: &str) -> Worker {
+/// Makes the node that will be lost, and lets the stage wait that will be met there.
+fn prepare(world: &World, (stage, number): (Stage, &str)) -> Hold {
+    world.order(&["node", number, "--taint", TAINT]);
+    world.hold(stage)
+}
+
+/// Stops the worker of a stage in the middle of its work, on a node: it knows by then that nobody did it before.
+async fn fall_asleep(
+    world: &World,
+    storage: &Proxy,
+    stage: Stage,
+    node: &str,
+    held: Hold,
+) -> Worker {
     let pod = world.pod_at_work(stage).await;
     let spec = pod.spec.clone().unwrap_or_default();
     assert_eq!(spec.node_name.as_deref(), Some(node), "{}", pod.name_any());
     let worker = Worker::of(world, "first", &pod).await;
+    storage.all(Fault::Late(Duration::from_millis(500)));
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(700)).await;
     worker.signal("STOP");
+    storage.mend();
     worker
 }
 

@@ -5,8 +5,6 @@
 #[allow(dead_code, reason = "each test uses what it needs")]
 mod support;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -89,15 +87,13 @@ async fn a_shard_that_is_killed_is_repeated_by_itself() {
         eprintln!("not tested: workers are killed in a cluster of this checkout alone");
         return;
     }
-    let (world, storage, as_of, expected) = scene(cluster, "killed").await;
+    let (world, _, as_of, expected) = scene(cluster, "killed").await;
+    let hold = world.hold(Stage::Clean);
     world.begin("first", "bento", as_of).await;
-    world.reaches("first", Stage::Clean).await;
-    // Slow enough to be met at work.
-    storage.all(Some(Fault::Late(Duration::from_secs(1))));
     let pod = world.pod_at_work(Stage::Clean).await;
     let worker = Worker::of(&world, "first", &pod).await;
     worker.signal("KILL");
-    storage.all(None);
+    drop(hold);
     let run = world.complete("first").await;
     let clean = stage(&run, Stage::Clean);
     let killed = Shards::said(Some(&worker.shard));

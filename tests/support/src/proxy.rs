@@ -3,7 +3,7 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -44,15 +44,45 @@ pub struct Rule {
 pub struct Proxy {
     address: String,
     port: u16,
-    state: Arc<Mutex<State>>,
+    state: Arc<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    plan: Mutex<Plan>,
+    /// Told when requests are let go.
+    let_go: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
     rules: Vec<Rule>,
     /// What happens to every request that no rule is for.
     all: Option<Fault>,
     seen: Vec<String>,
+    /// Requests of this method whose path contains this wait.
+    holds: Vec<(&'static str, String)>,
+}
+
+/// Requests that wait, until this is dropped; then they are passed on.
+#[derive(Debug)]
+#[must_use]
+pub struct Hold {
+    state: Arc<State>,
+    what: (&'static str, String),
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.state.plan().holds.retain(|held| *held != self.what);
+        self.state.let_go.notify_all();
+    }
+}
+
+impl State {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Proxy {
@@ -63,7 +93,7 @@ impl Proxy {
 
     /// Starts one on an address of this machine, and no other.
     pub fn start_at(address: &str, upstream: u16) -> io::Result<Self> {
-        let state = Arc::<Mutex<State>>::default();
+        let state = Arc::<State>::default();
         let (shared, server) = (Arc::clone(&state), address.to_owned());
         let port = crate::serve::serve(address, move |client| {
             serve(&client, (&server, upstream), &shared)
@@ -81,17 +111,29 @@ impl Proxy {
         format!("http://{}:{}", self.address, self.port)
     }
 
-    /// Says what happens to every request from now on, until something else is said.
-    pub fn all(&self, fault: Option<Fault>) {
-        let mut s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        s.all = fault;
+    /// Says what happens from now on to every request that no rule is for.
+    pub fn all(&self, fault: Fault) {
+        self.state.plan().all = Some(fault);
+    }
+
+    /// Takes that back.
+    pub fn mend(&self) {
+        self.state.plan().all = None;
+    }
+
+    /// Lets requests of this method whose path contains this wait.
+    pub fn hold(&self, method: &'static str, path: &str) -> Hold {
+        let what = (method, path.to_owned());
+        self.state.plan().holds.push(what.clone());
+        let state = Arc::clone(&self.state);
+        Hold { state, what }
     }
 
     /// Adds a rule and forgets which requests were seen.
     pub fn fail(&self, method: &'static str, path: &str, fault: Fault, times: u32) {
-        let mut s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        s.seen.clear();
-        s.rules.push(Rule {
+        let mut plan = self.state.plan();
+        plan.seen.clear();
+        plan.rules.push(Rule {
             method,
             path: path.into(),
             fault,
@@ -102,30 +144,35 @@ impl Proxy {
     /// Number of requests of this method seen since the last rule.
     #[must_use]
     pub fn seen(&self, method: &str) -> usize {
-        let s = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        s.seen.iter().filter(|m| *m == method).count()
+        let plan = self.state.plan();
+        plan.seen.iter().filter(|m| *m == method).count()
     }
 }
 
-fn decide(state: &Mutex<State>, method: &str, path: &str) -> Option<Fault> {
-    let mut s = state.lock().unwrap_or_else(PoisonError::into_inner);
-    s.seen.push(method.to_owned());
-    let all = s.all;
-    let rule = s
-        .rules
-        .iter_mut()
-        .find(|r| r.times > 0 && r.method == method && path.contains(&r.path));
-    match rule {
-        Some(rule) => {
-            rule.times -= 1;
-            Some(rule.fault)
-        }
-        None => all,
-    }
+fn decide(state: &State, method: &str, path: &str) -> Option<Fault> {
+    let mut plan = state.plan();
+    plan.seen.push(method.to_owned());
+    let mut rules = plan.rules.iter_mut();
+    let rule = rules.find(|r| r.times > 0 && r.method == method && path.contains(&r.path));
+    let by_rule = rule.map(|rule| {
+        rule.times -= 1;
+        rule.fault
+    });
+    by_rule.or(plan.all)
+}
+
+/// Waits while requests like this are held.
+fn wait(state: &State, method: &str, path: &str) {
+    let is_held = |plan: &mut Plan| {
+        let mut holds = plan.holds.iter();
+        holds.any(|(m, part)| *m == method && path.contains(part))
+    };
+    let waited = state.let_go.wait_while(state.plan(), is_held);
+    drop(waited.unwrap_or_else(PoisonError::into_inner));
 }
 
 /// One request per connection: simple, and the client opens another.
-fn serve(client: &TcpStream, server: (&str, u16), state: &Mutex<State>) -> io::Result<()> {
+fn serve(client: &TcpStream, server: (&str, u16), state: &State) -> io::Result<()> {
     let mut from = BufReader::new(client);
     let (head, length) = read_head(&mut from)?;
     let mut first = head.split(' ');
@@ -136,6 +183,7 @@ fn serve(client: &TcpStream, server: (&str, u16), state: &Mutex<State>) -> io::R
         (&mut &*client).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     from.read_exact(&mut body)?;
+    wait(state, method, path);
     match fault {
         Some(Fault::Status(status)) => return answer(client, status),
         Some(Fault::Refuse) => return client.shutdown(std::net::Shutdown::Both),

@@ -34,7 +34,10 @@ use kube::{
 };
 use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
 use musubi_lake::{Location, Store};
-use musubi_testing::{Cluster, SeaweedFs, proxy::Proxy};
+use musubi_testing::{
+    Cluster, SeaweedFs,
+    proxy::{Hold, Proxy},
+};
 use serde_json::{Value, json};
 
 /// How long a run may take on a machine with much else to do.
@@ -265,6 +268,13 @@ impl World {
             begun.into_iter().any(|s| s.stage == stage)
         };
         self.until(name, there).await
+    }
+
+    /// Lets the shards of a stage wait before they do anything, until what this gives is dropped: each looks first
+    /// whether it is committed already.
+    pub(crate) fn hold(&self, stage: Stage) -> Hold {
+        let storage = self.proxy.as_ref().expect("a proxy");
+        storage.hold("GET", &format!("/{}/0", stage.as_str()))
     }
 
     /// A pod of a run's stage that is at work.
