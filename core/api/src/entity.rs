@@ -145,6 +145,16 @@ pub const CUSTOMER: &[Field] = &[
     p("family_name", Kind::NamePart, "family name"),
     p("given_name", Kind::NamePart, "given name"),
     p(
+        "middle_name",
+        Kind::NamePart,
+        "further given names, or their initial",
+    ),
+    p(
+        "name_suffix",
+        Kind::Word,
+        "what tells generations of one name apart: Jr., Sr., III",
+    ),
+    p(
         "name_kana",
         Kind::Kana,
         "reading of the whole name; split like the name",

@@ -84,9 +84,11 @@ impl Gains {
 
 /// The order in which comparisons are made: first what tells strangers apart at little cost.
 const ORDER: [usize; COMPARISONS] = {
-    use crate::compare::{AREA, BIRTH, BUILDING, EMAIL, FAMILY, GENDER, GIVEN, PHONE, STREET};
+    use crate::compare::{
+        AREA, BIRTH, BUILDING, EMAIL, FAMILY, GENDER, GIVEN, MIDDLE, PHONE, STREET, SUFFIX,
+    };
     [
-        BIRTH, GENDER, GIVEN, FAMILY, AREA, STREET, PHONE, EMAIL, BUILDING,
+        BIRTH, GENDER, SUFFIX, GIVEN, FAMILY, AREA, STREET, PHONE, EMAIL, BUILDING, MIDDLE,
     ]
 };
 

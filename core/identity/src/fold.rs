@@ -184,9 +184,57 @@ pub(crate) fn is_junk_phone(digits: &str) -> bool {
     tail.len() < 7 || tail.windows(2).all(|w| w[0] == w[1]) || "01234567890123".contains(digits)
 }
 
-/// `YYYYMMDD` of an ISO or compact date, `YYYY0000` of a year alone; `None` when it is no date.
+/// The year that somebody of no age stands for: ages are years before it, so that they lie as far apart as years of
+/// birth do, and so far from these that nobody takes one for the other.
+pub(crate) const AGES: u32 = 9000;
+
+/// Whether a date of birth stands for an age.
+pub(crate) const fn is_age(date: u32) -> bool {
+    date / 10_000 > AGES - 200
+}
+
+/// The generation that the end of a name tells of: `Jr.` and `II` are one, as the second of a name is the son of the
+/// first. Nothing of titles and degrees.
+pub(crate) fn generation(suffix: &str) -> Option<&'static str> {
+    let folded = text(suffix);
+    let plain: String = folded.chars().filter(char::is_ascii_alphanumeric).collect();
+    Some(match &*plain {
+        "sr" | "senior" | "i" | "1st" => "sr",
+        "jr" | "jnr" | "junior" | "ii" | "2nd" => "jr",
+        "iii" | "3rd" => "iii",
+        "iv" | "4th" => "iv",
+        "v" | "5th" => "v",
+        _ => return None,
+    })
+}
+
+/// Whether the end of a name tells of a generation: `Jr.`, `III`.
+#[must_use]
+pub fn tells_generation(suffix: &str) -> bool {
+    generation(suffix).is_some()
+}
+
+/// A name without the generation at its end, and that: `Smith, Jr.`, `Smith III`. Letters that are initials as well are
+/// left where they are.
+pub(crate) fn without_generation(name: &str) -> (&str, Option<&'static str>) {
+    let trimmed = name.trim_end();
+    let split = trimmed.rsplit_once([' ', ',']);
+    let told = split.and_then(|(rest, last)| {
+        let rest = rest.trim_end_matches([' ', ',']);
+        let certain = last.trim_end_matches('.').len() > 1 && !rest.is_empty();
+        Some((rest, generation(last).filter(|_| certain)?))
+    });
+    told.map_or((name, None), |(rest, told)| (rest, Some(told)))
+}
+
+/// `YYYYMMDD` of an ISO or compact date, `YYYY0000` of a year alone, what stands for it of an age (`age 45`); `None` when
+/// it is nothing of these.
 pub(crate) fn date(value: &str) -> Option<u32> {
     let value = value.trim();
+    if let Some(age) = value.strip_prefix("age ") {
+        let age: u32 = age.parse().ok()?;
+        return (age < 130).then_some((AGES - age) * 10_000);
+    }
     if value.len() == 4 {
         let year: u32 = value.parse().ok()?;
         return (1800..2200).contains(&year).then_some(year * 10_000);
@@ -250,9 +298,27 @@ mod tests {
             ("1980-00-00", None),
             ("0980", None),
             ("198", None),
+            ("age 45", Some(89_550_000)),
+            ("age 451", None),
         ] {
             assert_eq!(date(value), want, "{value}");
         }
+    }
+
+    #[test]
+    fn generations_are_told_from_the_end_of_a_name() {
+        for (name, want) in [
+            ("Smith Jr.", ("Smith", Some("jr"))),
+            ("John Smith, III", ("John Smith", Some("iii"))),
+            ("smith ii", ("smith", Some("jr"))),
+            ("John V", ("John V", None)),
+            ("Junior", ("Junior", None)),
+            ("Smith, John", ("Smith, John", None)),
+        ] {
+            assert_eq!(without_generation(name), want);
+        }
+        assert_eq!(generation("Sr."), Some("sr"));
+        assert_eq!(generation("PhD"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::compare::{BIRTH, GENDER, GIVEN, Levels};
+use crate::compare::{BIRTH, GENDER, GIVEN, Levels, SUFFIX};
 use crate::features::{Row, col};
 
 /// Why a link was refused.
@@ -15,7 +15,7 @@ pub enum Guard {
     Business,
     /// Same birth date, different given names: twins.
     Twins,
-    /// Same given name, birth dates far apart: parent and child.
+    /// Same given name, birth dates far apart or names of two generations: parent and child.
     ParentAndChild,
     /// Different given names: members of a family that share a contact.
     GivenName,
@@ -34,6 +34,14 @@ fn business_and_person(a: &Row, b: &Row, levels: &Levels) -> bool {
     business(a) != business(b) && !(1..=4).contains(&levels[GIVEN])
 }
 
+/// Whether two records tell of different ages: by their birth dates, or as one is Jr. and the other Sr.
+pub(crate) fn other_age(levels: &Levels) -> bool {
+    match levels[BIRTH] {
+        0 => levels[SUFFIX] == 2,
+        level => level >= 4,
+    }
+}
+
 /// What tells two records apart as people, whatever contacts they share.
 pub(crate) fn differ(a: &Row, b: &Row, levels: &Levels, birth_conflict: bool) -> Option<Guard> {
     if business_and_person(a, b, levels) {
@@ -42,10 +50,10 @@ pub(crate) fn differ(a: &Row, b: &Row, levels: &Levels, birth_conflict: bool) ->
     let other_given = levels[GIVEN] == 7;
     match levels[BIRTH] {
         1 if other_given => Some(Guard::Twins),
-        4 | 5 if birth_conflict && levels[GIVEN] != 0 && !other_given => {
-            Some(Guard::ParentAndChild)
-        }
-        4 | 5 if birth_conflict => Some(Guard::GivenName),
+        _ if birth_conflict && other_age(levels) => Some(match levels[GIVEN] {
+            0 | 7 => Guard::GivenName,
+            _ => Guard::ParentAndChild,
+        }),
         _ if other_given || levels[GIVEN] == 6 && levels[GENDER] == 2 => Some(Guard::GivenName),
         _ => None,
     }

@@ -49,6 +49,7 @@ pub use explain::{
     ClusterExplanation, Explanation, Link, Member, Part, Split, explain, explain_customer,
 };
 pub use features::{Features, FeaturesBuilder, RecordSet};
+pub use fold::tells_generation;
 pub use group::{Grouped, group};
 pub use guard::Guard;
 pub use ids::{CustomerId, FirstIds, HouseholdId, IdEvent};

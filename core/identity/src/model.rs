@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::blocking::{Hubs, RULES};
-use crate::compare::{COMPARISON, COMPARISONS, LEVELS};
+use crate::compare::{COMPARISON, COMPARISONS, Comparison, LEVELS};
 use crate::error::IdentityError;
 use crate::lexicon::Lexicon;
 use crate::train::Refined;
@@ -56,6 +56,27 @@ pub struct Parameters {
     pub frequencies: BTreeMap<String, f64>,
     /// Frequency of any other value; 0 when frequencies do not apply.
     pub default_frequency: f64,
+}
+
+impl Parameters {
+    /// Of a comparison that takes no part.
+    fn left_out(comparison: &Comparison) -> Self {
+        let shares = comparison.m.iter().zip(comparison.u);
+        let levels = comparison.levels.iter().zip(shares);
+        let level = |(level, (m, u)): (&&str, (&f64, &f64))| Level {
+            level: (*level).to_owned(),
+            m: *m,
+            u: *u,
+        };
+        Self {
+            comparison: comparison.name.to_owned(),
+            used: false,
+            levels: levels.map(level).collect(),
+            household: comparison.household,
+            frequencies: BTreeMap::new(),
+            default_frequency: 0.0,
+        }
+    }
 }
 
 /// One level.
@@ -147,8 +168,11 @@ impl Model {
     /// # Errors
     /// When it is no model, or one of another format.
     pub fn from_json(json: &str) -> Result<Self, IdentityError> {
-        let model: Self =
+        let mut model: Self =
             serde_json::from_str(json).map_err(|e| IdentityError::Model(e.to_string()))?;
+        // One from before a comparison was known leaves it out.
+        let later = COMPARISON.iter().skip(model.comparisons.len());
+        model.comparisons.extend(later.map(Parameters::left_out));
         let shaped = model.comparisons.len() == COMPARISONS
             && model
                 .comparisons

@@ -7,11 +7,11 @@ use hashbrown::{HashMap, HashSet};
 use rayon::prelude::*;
 
 use crate::by_key::entry;
-use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET};
+use crate::compare::{AREA, BIRTH, BUILDING, COMPARISONS, EMAIL, GIVEN, PHONE, STREET, SUFFIX};
 use crate::copies::{SURE, standing_for};
 use crate::edge::{Edge, IDENTIFIER_RULE, PIN_RULE};
 use crate::features::col;
-use crate::guard::{Guard, differ};
+use crate::guard::{Guard, differ, other_age};
 use crate::identifiers::identifier_columns;
 use crate::link::Pins;
 use crate::policy::Policy;
@@ -229,7 +229,7 @@ fn suspect(matcher: &Matcher, members: &[u32], edges: &[&Edge], policy: &Policy)
     let bridged = policy.cut_bridges && edges.len() < k * (k - 1) / 2;
     let conflict = edges
         .iter()
-        .any(|e| e.levels[BIRTH] >= 4 || e.levels[GIVEN] == 7);
+        .any(|e| other_age(&e.levels) || e.levels[GIVEN] == 7);
     bridged
         || conflict
         || k > policy.max_cluster_size as usize
@@ -385,9 +385,10 @@ impl Evidence {
                 let guard = differ(rx, ry, &levels, birth_date_conflict);
                 businesses += f32::from(u8::from(guard == Some(Guard::Business)));
                 twins += f32::from(u8::from(guard == Some(Guard::Twins)));
-                if levels[BIRTH] != 0 {
+                if levels[BIRTH] != 0 || levels[SUFFIX] != 0 {
                     born += 1.0;
-                    conflicts += f32::from(u8::from(birth_date_conflict && levels[BIRTH] >= 4));
+                    let conflict = birth_date_conflict && other_age(&levels);
+                    conflicts += f32::from(u8::from(conflict));
                 }
                 for (c, level) in levels.iter().enumerate().filter(|l| *l.1 != 0) {
                     let parts = matcher.bits(rx, ry, c, *level);

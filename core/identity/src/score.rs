@@ -74,6 +74,7 @@ pub(crate) fn columns_of(comparison: usize) -> &'static [usize] {
         compare::PHONE => &[col::PHONE],
         compare::AREA => &[col::POSTAL, col::CITY],
         compare::BUILDING => &[col::BUILDING],
+        compare::MIDDLE => &[col::MIDDLE],
         _ => &[],
     }
 }

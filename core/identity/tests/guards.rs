@@ -132,6 +132,58 @@ fn parent_and_child_of_one_name_stay_two() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn generations_of_one_name_stay_two_without_birth_dates() -> Result<()> {
+    for names in [
+        [
+            "given_name=John; family_name=Okafor; name_suffix=Sr.",
+            "given_name=John; family_name=Okafor; name_suffix=Junior",
+        ],
+        ["name=John Okafor, Sr.", "name=John Okafor III"],
+        ["name=Okafor Sr, John", "name=Okafor Jr., John"],
+    ] {
+        let at_home = names.map(|name| at_home(&format!("{name}; phone=+819055550001")));
+        let case = run(&Policy::default(), &at_home)?;
+        assert_ne!(case.customers[0], case.customers[1], "{names:?}");
+        assert!(
+            case.linked.guards[&Guard::ParentAndChild] > 0,
+            "{:?}",
+            case.linked.guards
+        );
+    }
+    // The second of a name is the junior.
+    let same = ["name=John Okafor II", "name=John Okafor, Jr."];
+    let case = run(&Policy::default(), &same.map(at_home))?;
+    assert_eq!(case.customers[0], case.customers[1]);
+    Ok(())
+}
+
+/// People of one frequent name, who moved: their middle names say which of them is which, in full or by the initial, and
+/// a person who goes by the middle name is the same.
+#[test]
+fn middle_names_tell_namesakes_apart() -> Result<()> {
+    let record = |given: &str, middle: &str, age: u32| {
+        format!("given_name={given}; family_name=Silva; middle_name={middle}; birth_date=age {age}")
+    };
+    let case = run(
+        &Policy::default(),
+        &[
+            record("Maria", "Quiteria", 41),
+            record("Maria", "Q", 42),
+            record("Quiteria", "", 41),
+            record("Maria", "Benedita", 41),
+            record("Maria", "Quiteria", 68),
+        ],
+    )?;
+    let [person, initial, other, namesake, aunt] = &case.customers[..] else {
+        unreachable!("five records");
+    };
+    assert_eq!([initial, other], [person; 2]);
+    assert_ne!(namesake, person);
+    assert_ne!(aunt, person);
+    Ok(())
+}
+
 /// In a town where every third family has a father and a son of one name, they agree on all but their birth dates: that
 /// many pairs must not teach that birth dates are often wrong.
 #[test]

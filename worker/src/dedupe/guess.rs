@@ -179,6 +179,11 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
         Meaning::Name => letters().then(|| field("name")),
         Meaning::FamilyName => letters().then(|| field("family_name")),
         Meaning::GivenName => letters().then(|| field("given_name")),
+        Meaning::MiddleName => letters().then(|| field("middle_name")),
+        Meaning::NameSuffix => {
+            let told = seen.share(|v| musubi_identity::tells_generation(v));
+            (told >= 0.5).then(|| field("name_suffix"))
+        }
         Meaning::NameKana => letters().then(|| field("name_kana")),
         Meaning::FamilyKana => letters().then(|| field("family_kana")),
         Meaning::GivenKana => letters().then(|| field("given_kana")),
@@ -223,6 +228,10 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
                 (Role::field("birth_date"), why, found.format)
             })
         }
+        Meaning::Age => {
+            let years = seen.share(|v| age(v).is_some());
+            (years >= 0.9).then_some((Role::Birth(Part::Age), "", None))
+        }
         Meaning::BirthYear => Some((Role::Birth(Part::Year), "", None)),
         Meaning::BirthMonth => Some((Role::Birth(Part::Month), "", None)),
         Meaning::BirthDay => Some((Role::Birth(Part::Day), "", None)),
@@ -242,6 +251,12 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
         Meaning::CustomerId => Some((Role::Id, "a number of a system: used only when told", None)),
         _ => None,
     }
+}
+
+/// An age in years, where the value may be one.
+pub(super) fn age(value: &str) -> Option<u32> {
+    let value = value.trim().trim_end_matches(".0");
+    value.parse().ok().filter(|age| (1..120).contains(age))
 }
 
 /// What the values say where the name says nothing.
@@ -388,7 +403,15 @@ pub(super) fn settle(columns: &mut [Guess]) {
     }
     let parts = [Part::Year, Part::Month, Part::Day].map(Role::Birth);
     let whole = has(columns, "birth_date");
-    let complete = parts.iter().all(|p| columns.iter().any(|c| c.role == *p));
+    let is_there = |part: &Role| columns.iter().any(|c| c.role == *part);
+    let complete = parts.iter().all(is_there);
+    if whole || is_there(&parts[0]) {
+        let ages = columns.iter_mut();
+        for column in ages.filter(|c| c.role == Role::Birth(Part::Age) && c.sure < 4) {
+            column.role = Role::Ignored;
+            column.why = "the birth has a column".to_owned();
+        }
+    }
     if whole || !complete {
         let why = if whole {
             "the whole date has a column"

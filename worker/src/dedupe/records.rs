@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use super::{
     Watch,
     clock::{self, Clock},
+    guess::age,
     role::{Part, Role},
     table::{BadRow, Piece, Table, numbered, text},
 };
@@ -84,8 +85,8 @@ struct Mapping {
     cleaner: Cleaner,
     /// Columns that are read, by number.
     used: Vec<(usize, &'static str)>,
-    /// The column of the year of birth, where nothing more is known.
-    year: Option<usize>,
+    /// The column of the year of birth or of the age, where nothing more is known.
+    years: Option<(usize, Part)>,
 }
 
 impl Mapping {
@@ -109,14 +110,19 @@ impl Mapping {
                 Role::Id | Role::Ignored => {}
             }
         }
-        if birth.len() == 3 {
-            let columns: Vec<String> = birth.values().map(|at| format!("c{at}")).collect();
+        let at = |part: Part| birth.get(&part).copied();
+        let whole = [Part::Year, Part::Month, Part::Day].map(at);
+        let mut years = None;
+        if let [Some(year), Some(month), Some(day)] = whole {
+            let columns = [year, month, day].map(|at| format!("c{at}"));
             let mapping = json!({ "concat": { "columns": columns, "separator": "-" } });
             fields.insert("birth_date".to_owned(), mapping);
-            used.extend(birth.values().take(1).map(|at| (*at, "birth_date")));
+            used.push((year, "birth_date"));
+        } else {
+            let told = [Part::Year, Part::Age].into_iter();
+            years = told.filter_map(|part| Some((at(part)?, part))).next();
         }
-        let year = birth.get(&Part::Year).filter(|_| birth.len() == 1).copied();
-        used.extend(year.map(|at| (at, "birth_date")));
+        used.extend(years.map(|(at, _)| (at, "birth_date")));
         let spec = json!({
             "system": "crm", "country": country,
             "connector": { "folder": { "path": "." } },
@@ -130,7 +136,7 @@ impl Mapping {
         Ok(Self {
             cleaner,
             used,
-            year,
+            years,
         })
     }
 
@@ -168,9 +174,9 @@ impl Mapping {
             .map(|(field, values)| (field.name().as_str(), values.clone(), true))
             .collect();
         for (name, values, _) in &mut columns {
-            match (*name, self.year) {
+            match (*name, self.years) {
                 ("record_id", _) => *values = ids(numbers),
-                ("birth_date", Some(year)) => *values = years(text(rows, year)),
+                ("birth_date", Some((at, part))) => *values = years(text(rows, at), part),
                 _ => {}
             }
         }
@@ -178,13 +184,16 @@ impl Mapping {
     }
 }
 
-/// Years of birth, where they may be some.
-fn years(values: &StringArray) -> ArrayRef {
-    let year = |value: &str| {
-        let value = value.trim().trim_end_matches(".0");
-        let year: Option<u32> = value.parse().ok();
-        year.filter(|y| (1850..=2100).contains(y))
-            .map(|y| y.to_string())
+/// Years of birth or ages, where they may be some, as features take them.
+fn years(values: &StringArray, part: Part) -> ArrayRef {
+    let year = |value: &str| match part {
+        Part::Age => age(value).map(|age| format!("age {age}")),
+        _ => {
+            let value = value.trim().trim_end_matches(".0");
+            let year: Option<u32> = value.parse().ok();
+            year.filter(|y| (1850..=2100).contains(y))
+                .map(|y| y.to_string())
+        }
     };
     Arc::new(StringArray::from_iter(
         values.iter().map(|v| v.and_then(year)),

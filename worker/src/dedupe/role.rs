@@ -7,7 +7,7 @@ use std::str::FromStr;
 pub enum Role {
     /// A field of the canonical customer; its number in [`FIELDS`].
     Field(usize),
-    /// Year, month or day of birth, in a column of its own.
+    /// Year, month or day of birth, or the age, in a column of its own.
     Birth(Part),
     /// The id of the row in its file. It says nothing about the person.
     Id,
@@ -24,13 +24,17 @@ pub enum Part {
     Month,
     /// Day.
     Day,
+    /// Age in years, when the record was written.
+    Age,
 }
 
 /// Fields of a customer that are evidence, with further words for them.
-pub(super) const FIELDS: [(&str, &[&str]); 22] = [
+pub(super) const FIELDS: [(&str, &[&str]); 24] = [
     ("name", &["full_name"]),
     ("family_name", &["surname", "last_name"]),
     ("given_name", &["first_name", "forename"]),
+    ("middle_name", &["middle_initial"]),
+    ("name_suffix", &["suffix", "generation"]),
     ("name_kana", &["kana"]),
     ("family_kana", &[]),
     ("given_kana", &[]),
@@ -52,10 +56,11 @@ pub(super) const FIELDS: [(&str, &[&str]); 22] = [
     ("external_id", &[]),
 ];
 
-const OTHERS: [(&str, Role); 5] = [
+const OTHERS: [(&str, Role); 6] = [
     ("birth_year", Role::Birth(Part::Year)),
     ("birth_month", Role::Birth(Part::Month)),
     ("birth_day", Role::Birth(Part::Day)),
+    ("age", Role::Birth(Part::Age)),
     ("id", Role::Id),
     ("ignore", Role::Ignored),
 ];

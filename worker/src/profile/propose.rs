@@ -192,6 +192,8 @@ const CUSTOMER: &[(&str, Meaning)] = &[
     ("name", Meaning::Name),
     ("family_name", Meaning::FamilyName),
     ("given_name", Meaning::GivenName),
+    ("middle_name", Meaning::MiddleName),
+    ("name_suffix", Meaning::NameSuffix),
     ("name_kana", Meaning::NameKana),
     ("family_kana", Meaning::FamilyKana),
     ("given_kana", Meaning::GivenKana),
@@ -362,6 +364,8 @@ fn customer(rows: &Level<'_>, key: Option<&[String]>, in_order: bool) -> Option<
             *name,
             "registered_at"
                 | "updated_at"
+                | "middle_name"
+                | "name_suffix"
                 | "gender"
                 | "city"
                 | "prefecture"

@@ -8,6 +8,10 @@ use super::meaning::Meaning;
 enum Sense {
     Given,
     Family,
+    Middle,
+    /// Of a name or of anything else.
+    Suffix,
+    Age,
     /// Of the person as a whole.
     Name,
     /// Whose name it may be.
@@ -41,6 +45,9 @@ enum Sense {
 const SENSES: &[(Sense, &[&str])] = &[
     (Sense::Given, &["first", "given", "forename", "forenames", "fname", "vorname", "prenom", "prenoms", "nombre", "nombres", "voornaam"]),
     (Sense::Family, &["last", "family", "surname", "surnames", "lname", "nachname", "familienname", "nom", "apellido", "apellidos", "cognome", "sobrenome", "apelido", "achternaam"]),
+    (Sense::Middle, &["middle", "mid", "midl"]),
+    (Sense::Suffix, &["suffix", "suff", "suf", "sufx", "sfx"]),
+    (Sense::Age, &["age", "alter", "edad", "eta", "idade", "leeftijd"]),
     (Sense::Name, &["name", "names", "nm", "naam", "nome"]),
     (Sense::Person, &["customer", "cust", "client", "contact", "person", "per", "patient", "pat", "member", "mbr", "voter", "resident", "employee", "emp", "student", "guest", "owner", "subscriber", "applicant", "individual", "party", "buyer", "recipient", "insured", "debtor", "display", "legal", "kunde", "kunden", "klant", "cliente", "usual", "current"]),
     (Sense::Full, &["full", "complete", "whole", "completo", "complet", "voll", "vollstandiger", "raw", "text"]),
@@ -60,7 +67,7 @@ const SENSES: &[(Sense, &[&str])] = &[
     (Sense::Second, &["2", "3", "two", "second", "zusatz", "complement", "complemento"]),
     (Sense::Unit, &["unit", "apt", "apartment", "flat", "suite", "building", "bldg"]),
     (Sense::Gender, &["sex", "gender", "geschlecht", "sexe", "sexo", "sesso", "genero", "geslacht"]),
-    (Sense::Other, &["company", "organization", "organisation", "org", "employer", "business", "firm", "firma", "empresa", "entreprise", "school", "doctor", "physician", "father", "mother", "parent", "spouse", "husband", "wife", "partner", "guardian", "emergency", "kin", "maiden", "middle", "mid", "user", "login", "nick", "fax", "file", "product", "item", "brand", "store", "shop", "branch", "event", "campaign", "country", "pais", "pays", "land", "type", "typ", "flag", "status", "count", "valid", "verified", "opt", "url", "web", "host", "ip", "death", "place", "lieu", "lugar", "created", "updated", "modified", "seen", "visit", "order", "contacted", "purchase", "payment", "bank", "card"]),
+    (Sense::Other, &["company", "organization", "organisation", "org", "employer", "business", "firm", "firma", "empresa", "entreprise", "school", "doctor", "physician", "father", "mother", "parent", "spouse", "husband", "wife", "partner", "guardian", "emergency", "kin", "maiden", "user", "login", "nick", "fax", "file", "product", "item", "brand", "store", "shop", "branch", "event", "campaign", "country", "pais", "pays", "land", "type", "typ", "flag", "status", "count", "valid", "verified", "opt", "url", "web", "host", "ip", "death", "place", "lieu", "lugar", "created", "updated", "modified", "seen", "visit", "order", "contacted", "purchase", "payment", "bank", "card"]),
 ];
 
 fn sense(word: &str) -> Option<Sense> {
@@ -118,16 +125,29 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
     let found = match () {
         () if has(Sense::Email) => Meaning::Email,
         () if has(Sense::Phone) => Meaning::Phone,
+        () if has(Sense::Age) => {
+            let whose = |s: &Option<Sense>| {
+                matches!(
+                    s,
+                    Some(Sense::Age | Sense::Birth | Sense::Person | Sense::Year)
+                )
+            };
+            return senses.iter().all(whose).then_some(Meaning::Age);
+        }
         () if birth && has(Sense::Year) => Meaning::BirthYear,
         () if birth && has(Sense::Month) => Meaning::BirthMonth,
         () if birth && has(Sense::Day) => Meaning::BirthDay,
         () if birth && (has(Sense::City) || has(Sense::State)) => return None,
         () if birth => Meaning::BirthDate,
         () if has(Sense::Postal) => Meaning::PostalCode,
+        () if has(Sense::Suffix) => {
+            return has(Sense::Name).then_some(Meaning::NameSuffix);
+        }
         () if has(Sense::Full) && (has(Sense::Name) || has(Sense::Given) || has(Sense::Family)) => {
             Meaning::Name
         }
         () if has(Sense::Given) && has(Sense::Family) => Meaning::Name,
+        () if has(Sense::Middle) => Meaning::MiddleName,
         () if has(Sense::Given) => Meaning::GivenName,
         () if has(Sense::Family) => Meaning::FamilyName,
         () if has(Sense::House) || has(Sense::Street) && has(Sense::Number) => Meaning::Block,
@@ -181,7 +201,14 @@ mod tests {
             ("Work Phone", Some(Meaning::Phone)),
             ("mother_name", None),
             ("company name", None),
-            ("middle_name", None),
+            ("middle_name", Some(Meaning::MiddleName)),
+            ("MID_NM", Some(Meaning::MiddleName)),
+            ("name_sufx_cd", Some(Meaning::NameSuffix)),
+            ("NameSuffix", Some(Meaning::NameSuffix)),
+            ("street_suffix", None),
+            ("birth_age", Some(Meaning::Age)),
+            ("patient age", Some(Meaning::Age)),
+            ("age_group", None),
             ("plan_name", None),
             ("fax_no", None),
             ("country", None),

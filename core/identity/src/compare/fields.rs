@@ -4,7 +4,8 @@ use super::similarity::{
     contains, may_contain, may_reach, may_slip, one_slip, reaches, similarity,
 };
 use super::{COMPARISONS, FAMILY, GIVEN, Glance, Likely};
-use crate::features::{Dict, Features, Row, Script, Shape, col};
+use crate::features::{Dict, Features, Row, Script, Shape, col, dict_of};
+use crate::fold::is_age;
 
 /// Similarities (Jaro-Winkler) from which on names are alike, and other texts.
 const SOMEWHAT: f64 = 0.8;
@@ -76,6 +77,15 @@ pub(super) fn likely(
             From(_) if apart(col::BUILDING, ALIKE) => Level(3),
             known => known,
         },
+        match whole(col::MIDDLE) {
+            // It is counted where the given name is.
+            From(_) if goes_by_middle(a, b) => Level(0),
+            known => known,
+        },
+        match whole(col::SUFFIX) {
+            From(_) => Level(2),
+            known => known,
+        },
     ]
 }
 
@@ -110,6 +120,12 @@ fn crosses(a: &Row, b: &Row, own: usize, other: usize) -> (bool, bool) {
     )
 }
 
+/// Whether the given name of one is the middle name of the other: people go by either.
+fn goes_by_middle(a: &Row, b: &Row) -> bool {
+    let (ab, ba) = crosses(a, b, col::GIVEN, col::MIDDLE);
+    ab || ba
+}
+
 /// What codes and the shapes of two names, as they are written, say about them.
 fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usize) -> Likely {
     use Likely::{From, Level};
@@ -124,6 +140,9 @@ fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usiz
         // Two names in kanji that are only read alike are a slip of the keyboard at best.
         let homophones = known && of_a.script == Script::Kanji && of_b.script == Script::Kanji;
         return Level(if homophones { 6 } else { 2 });
+    }
+    if comparison == GIVEN && goes_by_middle(a, b) {
+        return Level(3);
     }
     if crosses(a, b, own, other) != (false, false)
         || crosses(a, b, own_reading, other_reading) == (true, true)
@@ -188,9 +207,22 @@ pub(super) fn birth(a: u32, b: u32) -> u8 {
     }
     let parts = |d: u32| (d / 10_000, d / 100 % 100, d % 100);
     let ((ya, ma, da), (yb, mb, db)) = (parts(a), parts(b));
-    // Of a year alone, nothing is known of month and day.
+    match (is_age(a), is_age(b)) {
+        (false, false) => {}
+        // They were told years apart.
+        (true, true) => {
+            return match ya.abs_diff(yb) {
+                1 => 2,
+                ..=9 => 3,
+                _ => 5,
+            };
+        }
+        _ => return 0,
+    }
+    // Of a year alone, nothing is known of month and day. It may be worked out of an age.
     match (ma == 0, mb == 0) {
         (false, false) => {}
+        (true, true) if ya.abs_diff(yb) == 1 => return 2,
         (true, true) => return if one_digit(a, b) { 2 } else { 5 },
         _ => return if ya == yb { 0 } else { 5 },
     }
@@ -357,6 +389,22 @@ pub(super) fn building(f: &Features, a: u32, b: u32) -> u8 {
     }
 }
 
+pub(super) fn middle(f: &Features, a: u32, b: u32) -> u8 {
+    if a == 0 || b == 0 {
+        return 0;
+    }
+    let names = &f.dicts[dict_of(col::MIDDLE)];
+    if a == b {
+        1
+    } else if reaches(names, a, b, VERY) {
+        2
+    } else if contains(names, a, b) {
+        3
+    } else {
+        4
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +421,13 @@ mod tests {
             (19_800_102, 19_801_220, 4),
             (19_800_102, 19_751_220, 5),
             (0, 19_800_102, 0),
+            (19_800_000, 19_790_000, 2),
+            (89_550_000, 89_550_000, 1),
+            (89_550_000, 89_540_000, 2),
+            (89_550_000, 89_500_000, 3),
+            (89_550_000, 89_300_000, 5),
+            (89_550_000, 19_800_102, 0),
+            (89_550_000, 19_800_000, 0),
             (19_800_000, 19_800_000, 1),
             (19_800_000, 19_810_000, 2),
             (19_800_000, 19_080_000, 2),

@@ -9,7 +9,7 @@ use crate::features::{Features, Row, col};
 pub(crate) use glance::Glance;
 
 /// How many comparisons there are.
-pub const COMPARISONS: usize = 9;
+pub const COMPARISONS: usize = 11;
 /// Most levels a comparison has, missing included.
 pub const LEVELS: usize = 8;
 
@@ -25,6 +25,8 @@ pub(crate) const PHONE: usize = 5;
 pub(crate) const AREA: usize = 6;
 pub(crate) const STREET: usize = 7;
 pub(crate) const BUILDING: usize = 8;
+pub(crate) const MIDDLE: usize = 9;
+pub(crate) const SUFFIX: usize = 10;
 
 /// What is fixed about a comparison: its name, its levels, and what is believed before any data.
 #[derive(Debug)]
@@ -145,6 +147,22 @@ pub const COMPARISON: [Comparison; COMPARISONS] = [
         u: &[0.005, 0.01, 0.985],
         household: 0.9,
     },
+    Comparison {
+        name: "middle",
+        fields: &["middle_name"],
+        levels: &["exact", "similar", "initial or start", "different"],
+        m: &[0.68, 0.06, 0.20, 0.06],
+        u: &[0.015, 0.003, 0.05, 0.932],
+        household: 0.01,
+    },
+    Comparison {
+        name: "suffix",
+        fields: &["name_suffix"],
+        levels: &["same generation", "another"],
+        m: &[0.97, 0.03],
+        u: &[0.5, 0.5],
+        household: 0.0,
+    },
 ];
 
 /// What codes alone say about a comparison of a pair.
@@ -209,7 +227,8 @@ impl<'a> Comparing<'a> {
             AREA => fields::area(f, a, b),
             STREET => fields::street(f, a, b),
             BUILDING => fields::building(f, a[col::BUILDING], b[col::BUILDING]),
-            // Of birth dates and genders, codes say everything.
+            MIDDLE => fields::middle(f, a[col::MIDDLE], b[col::MIDDLE]),
+            // Of birth dates, genders and generations, codes say everything.
             _ => 0,
         };
         self.known[comparison] = Likely::Level(level);
@@ -238,6 +257,7 @@ pub(crate) fn term(f: &Features, row: &Row, comparison: usize) -> u64 {
             h(col::TOWN) ^ h(col::BLOCK).rotate_left(17)
         }
         BUILDING => h(col::BUILDING),
+        MIDDLE => h(col::MIDDLE),
         _ => 0,
     }
 }

@@ -176,9 +176,24 @@ impl FeaturesBuilder {
         whole_kana: Option<&str>,
     ) {
         let part = |c: usize| value(&columns[c], row).map(str::to_owned);
-        let (mut given, mut family) = (part(col::GIVEN), part(col::FAMILY));
+        let mut told = None;
+        let mut name = |name: &str| {
+            let (name, generation) = fold::without_generation(name);
+            told = told.or(generation);
+            name.to_owned()
+        };
+        let mut given = part(col::GIVEN).as_deref().map(&mut name);
+        let mut family = part(col::FAMILY).as_deref().map(&mut name);
         if let (None, None, Some(whole)) = (&given, &family, whole) {
-            (family, given) = fold::split_name(whole);
+            (family, given) = fold::split_name(&name(whole));
+            // Smith Jr., John.
+            family = family.as_deref().map(&mut name);
+        }
+        if let Some(told) = told {
+            codes[col::SUFFIX] = self.values[dict_of(col::SUFFIX)].number(told);
+        }
+        if let Some(middle) = value(&columns[col::MIDDLE], row) {
+            codes[col::MIDDLE] = self.values[dict_of(col::MIDDLE)].number(&fold::name(middle));
         }
         let (mut given_kana, mut family_kana) =
             (part(col::GIVEN_READING), part(col::FAMILY_READING));
@@ -225,6 +240,11 @@ impl FeaturesBuilder {
                 };
             }
             col::GENDER if folded == "unknown" => return 0,
+            // Titles and degrees stand there too.
+            col::SUFFIX => {
+                let generation = fold::generation(&folded).unwrap_or_default();
+                return self.values[dict_of(column)].number(generation);
+            }
             col::EMAIL if fold::is_junk_email(&folded) => 0,
             col::PHONE | col::PHONE2 => {
                 let digits: String = folded.chars().filter(char::is_ascii_digit).collect();

@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::error::IdentityError;
+use crate::fold;
 
 pub use builder::FeaturesBuilder;
 pub(crate) use dict::{Dict, Script, Shape, mix, short};
@@ -28,25 +29,28 @@ pub(crate) mod col {
     pub(crate) const FAMILY: usize = 1;
     pub(crate) const GIVEN_READING: usize = 2;
     pub(crate) const FAMILY_READING: usize = 3;
-    pub(crate) const EMAIL: usize = 4;
-    pub(crate) const PHONE: usize = 5;
-    pub(crate) const PHONE2: usize = 6;
-    pub(crate) const POSTAL: usize = 7;
-    pub(crate) const PREFECTURE: usize = 8;
-    pub(crate) const CITY: usize = 9;
-    pub(crate) const TOWN: usize = 10;
-    pub(crate) const BLOCK: usize = 11;
-    pub(crate) const BUILDING: usize = 12;
-    /// `YYYYMMDD`, `YYYY0000` where the year alone is known, 0 when missing; no dictionary.
-    pub(crate) const BIRTH: usize = 13;
-    pub(crate) const GENDER: usize = 14;
-    pub(crate) const LOYALTY: usize = 15;
-    pub(crate) const APP_USER: usize = 16;
-    pub(crate) const DEVICE: usize = 17;
-    pub(crate) const EXTERNAL: usize = 18;
+    pub(crate) const MIDDLE: usize = 4;
+    pub(crate) const EMAIL: usize = 5;
+    pub(crate) const PHONE: usize = 6;
+    pub(crate) const PHONE2: usize = 7;
+    pub(crate) const POSTAL: usize = 8;
+    pub(crate) const PREFECTURE: usize = 9;
+    pub(crate) const CITY: usize = 10;
+    pub(crate) const TOWN: usize = 11;
+    pub(crate) const BLOCK: usize = 12;
+    pub(crate) const BUILDING: usize = 13;
+    /// `YYYYMMDD`, `YYYY0000` where the year alone is known, 0 when missing; no dictionary. An age stands for a year in
+    /// a time to come: see [`crate::fold::AGES`].
+    pub(crate) const BIRTH: usize = 14;
+    pub(crate) const GENDER: usize = 15;
+    pub(crate) const SUFFIX: usize = 16;
+    pub(crate) const LOYALTY: usize = 17;
+    pub(crate) const APP_USER: usize = 18;
+    pub(crate) const DEVICE: usize = 19;
+    pub(crate) const EXTERNAL: usize = 20;
     /// 0 unknown, 1 person, 2 business; no dictionary.
-    pub(crate) const BUSINESS: usize = 19;
-    pub(crate) const WIDTH: usize = 20;
+    pub(crate) const BUSINESS: usize = 21;
+    pub(crate) const WIDTH: usize = 22;
 }
 
 /// Names of the columns in Arrow, in the order of [`col`].
@@ -55,6 +59,7 @@ pub(crate) const COLUMNS: [&str; col::WIDTH] = [
     "family_name",
     "given_kana",
     "family_kana",
+    "middle_name",
     "email",
     "phone",
     "phone2",
@@ -66,6 +71,7 @@ pub(crate) const COLUMNS: [&str; col::WIDTH] = [
     "building",
     "birth_date",
     "gender",
+    "name_suffix",
     "loyalty_number",
     "app_user_id",
     "device_id",
@@ -73,11 +79,11 @@ pub(crate) const COLUMNS: [&str; col::WIDTH] = [
     "is_business",
 ];
 
-/// Dictionary of a column: given and family names share one (so that swapped names are seen), so do
-/// their readings and the two phones.
+/// Dictionary of a column: all parts of a name share one (so that swapped names are seen), so do their readings and the
+/// two phones.
 pub(crate) const fn dict_of(column: usize) -> usize {
     match column {
-        col::FAMILY => col::GIVEN,
+        col::FAMILY | col::MIDDLE => col::GIVEN,
         col::FAMILY_READING => col::GIVEN_READING,
         col::PHONE2 => col::PHONE,
         c => c,
@@ -209,6 +215,7 @@ impl Features {
     pub(crate) fn text(&self, column: usize, code: u32) -> Option<String> {
         match (column, code) {
             (_, 0) => None,
+            (col::BIRTH, n) if fold::is_age(n) => Some(format!("age {}", fold::AGES - n / 10_000)),
             (col::BIRTH, n) if n % 10_000 == 0 => Some(format!("{:04}", n / 10_000)),
             (col::BIRTH, n) => Some(format!(
                 "{:04}-{:02}-{:02}",

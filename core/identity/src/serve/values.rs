@@ -93,7 +93,7 @@ impl Late {
         for (column, name) in NAMES.into_iter().zip(&names) {
             row[column] = self.code(features, column, name, &mut learnt);
         }
-        for (column, code) in row.iter_mut().enumerate().skip(col::EMAIL) {
+        for (column, code) in row.iter_mut().enumerate().skip(col::MIDDLE) {
             if !matches!(column, col::BIRTH | col::BUSINESS) {
                 *code = self.code(features, column, &text(column), &mut learnt);
             }

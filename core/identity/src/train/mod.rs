@@ -16,7 +16,8 @@ mod sample;
 
 use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
 use crate::compare::{BIRTH, COMPARISON, COMPARISONS, LEVELS, Levels};
-use crate::features::Features;
+use crate::features::{Features, col};
+use crate::fold::is_age;
 use crate::frequency;
 use crate::lexicon::Lexicon;
 use crate::link::Pins;
@@ -88,7 +89,8 @@ fn unlabelled(
     let (mut rules, sample) = sample::draw(features, policy, seed, &used, room);
     let n = features.len() as f64;
     let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
-    let mut fit = Fit::new(sample, all_pairs);
+    let ages = features.rows.iter().any(|row| is_age(row[col::BIRTH]));
+    let mut fit = Fit::new(sample, all_pairs, ages);
     fit.converge();
     while fit.hold_implausible(&used) {
         fit.restart();
@@ -135,6 +137,8 @@ struct Fit {
     /// Comparisons whose m stays at the belief from before the data.
     held: [bool; COMPARISONS],
     moved: f64,
+    /// Whether people told their ages, and not when they were born: those of one person differ that were told years apart.
+    ages: bool,
 }
 
 /// What is believed of each level, 0 of those that a comparison has not. Of birth dates that differ, half are a
@@ -152,7 +156,7 @@ fn believed(of: impl Fn(usize) -> &'static [f64]) -> Table {
 }
 
 impl Fit {
-    fn new(sample: Sample, all_pairs: f64) -> Self {
+    fn new(sample: Sample, all_pairs: f64, ages: bool) -> Self {
         let mut fit = Self {
             sample,
             all_pairs,
@@ -165,6 +169,7 @@ impl Fit {
             evidence: [0.0; COMPARISONS],
             held: [false; COMPARISONS],
             moved: 0.0,
+            ages,
         };
         fit.settle();
         fit
@@ -177,7 +182,7 @@ impl Fit {
             stratum.share = SHARES;
         }
         let held = self.held;
-        *self = Self::new(sample, self.all_pairs);
+        *self = Self::new(sample, self.all_pairs, self.ages);
         self.held = held;
     }
 
@@ -191,16 +196,22 @@ impl Fit {
     }
 
     /// Holds comparisons by which the pairs that were found are no persons: most of them differ in what a
-    /// person keeps, or hardly any agree fully. Such a class (people of similar names, say) is as good a likelihood as any, so it is
-    /// not the data that can rule it out. Tells whether anything was held that was not before.
+    /// person keeps, or hardly any agree fully. Such a class (people of similar names, say) is as good a likelihood as
+    /// any, so it is not the data that can rule it out. Tells whether anything was held that was not before.
     fn hold_implausible(&mut self, used: &[bool; COMPARISONS]) -> bool {
         let before = self.held;
         for (c, comparison) in COMPARISON.iter().enumerate().filter(|(c, _)| used[*c]) {
             let m = &self.m[c];
             let different: f64 = m[comparison.levels.len()..].iter().sum();
-            self.held[c] |= different > MOSTLY || m[1] < HARDLY_ANY * comparison.m[0];
+            let never = m[1] < HARDLY_ANY * comparison.m[0] && !self.may_move_on(c);
+            self.held[c] |= different > MOSTLY || never;
         }
         before != self.held
+    }
+
+    /// Whether a person may have two values of a comparison, each right at its time.
+    fn may_move_on(&self, comparison: usize) -> bool {
+        comparison == BIRTH && self.ages
     }
 
     fn posterior(&self, levels: &Levels, blocked: &[usize], share: [f64; 3]) -> [f64; 3] {
@@ -373,7 +384,8 @@ impl Fit {
                 say(Doubt::Implausible, "the pairs that looked like one person mostly differed here, or hardly ever agreed fully; the belief from before the data is used".to_owned());
             }
             let last = comparison.levels.len();
-            if self.m[c][1] <= self.u[c][1] || self.m[c][last] >= self.u[c][last] {
+            let against = self.m[c][1] <= self.u[c][1] && !self.may_move_on(c);
+            if against || self.m[c][last] >= self.u[c][last] {
                 say(Doubt::Implausible, "agreement spoke against a match, or disagreement for one; the belief from before the data is used".to_owned());
                 for l in 1..=last {
                     self.m[c][l] = comparison.m[l - 1];

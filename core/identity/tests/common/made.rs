@@ -20,12 +20,14 @@ pub(crate) fn id(n: u32) -> String {
 
 /// A record with its fields as `name=value`, separated by `; `.
 pub(crate) fn made(id: u32, fields: &str) -> Made {
-    const NAMES: [&str; 20] = [
+    const NAMES: [&str; 22] = [
         "app_user_id",
         "device_id",
         "name",
         "given_name",
         "family_name",
+        "middle_name",
+        "name_suffix",
         "name_kana",
         "given_kana",
         "family_kana",
