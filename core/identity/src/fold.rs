@@ -227,6 +227,9 @@ pub(crate) fn without_generation(name: &str) -> (&str, Option<&'static str>) {
     told.map_or((name, None), |(rest, told)| (rest, Some(told)))
 }
 
+/// What systems say of a birth date that they do not know.
+const NO_DATE: u32 = 19_000_101;
+
 /// `YYYYMMDD` of an ISO or compact date, `YYYY0000` of a year alone, what stands for it of an age (`age 45`); `None` when
 /// it is nothing of these.
 pub(crate) fn date(value: &str) -> Option<u32> {
@@ -249,7 +252,12 @@ pub(crate) fn date(value: &str) -> Option<u32> {
     }
     let n: u32 = digits.parse().ok()?;
     let (month, day) = (n / 100 % 100, n % 100);
-    (n > 18_000_000 && (1..=12).contains(&month) && (1..=31).contains(&day)).then_some(n)
+    (n > 18_000_000
+        && n < 22_000_000
+        && n != NO_DATE
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day))
+    .then_some(n)
 }
 
 #[cfg(test)]
@@ -298,6 +306,8 @@ mod tests {
             ("1980-00-00", None),
             ("0980", None),
             ("198", None),
+            ("1900-01-01", None),
+            ("9999-12-31", None),
             ("age 45", Some(89_550_000)),
             ("age 451", None),
         ] {

@@ -1,4 +1,4 @@
-//! What the records themselves teach about names: which words are given and which are family names, and
+//! What the records themselves teach about names (and about dates that stand for none): which words are given and which are family names, and
 //! how each is read. A whole name without a space is split by it, a lone word finds its place, and a name in
 //! kanji or foreign letters gets the reading that others wrote beside it.
 //!
@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::features::{Features, col};
 use crate::fold;
+use crate::placeholders::{self, Placeholders};
 
 /// Records that must agree before a name or its reading is taken up: nothing that one record says alone.
 const AGREE: u32 = 2;
@@ -25,6 +26,9 @@ const AGREE: u32 = 2;
 pub struct Lexicon {
     /// What is known of each name.
     pub names: BTreeMap<String, Name>,
+    /// Birth dates that too many people have, `YYYYMMDD`, and what they tell: `YYYY0000` for the year, 0 for nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub placeholders: Placeholders,
 }
 
 /// What is known of one name.
@@ -94,12 +98,21 @@ impl Lexicon {
                 slot.get_or_insert_with(|| reading.to_string());
             }
         }
-        Self { names }
+        Self {
+            names,
+            placeholders: placeholders::learn(features),
+        }
     }
 
     /// The features with names split and read. Records that need neither stay as they are; doing it again
     /// changes nothing.
     pub(crate) fn resolve(&self, mut features: Features) -> Features {
+        if !self.placeholders.is_empty() {
+            features
+                .rows
+                .par_iter_mut()
+                .for_each(|row| row[col::BIRTH] = told(&self.placeholders, row[col::BIRTH]));
+        }
         let known: HashMap<u64, &Name> = self
             .names
             .iter()
@@ -178,13 +191,24 @@ impl Lexicon {
 }
 
 /// A lexicon that reads one record at a time, as [`Lexicon::resolve`] reads all.
-pub(crate) struct Reader(HashMap<u64, Name>);
+pub(crate) struct Reader {
+    names: HashMap<u64, Name>,
+    placeholders: Placeholders,
+}
 
 impl Reader {
     pub(crate) fn new(lexicon: &Lexicon) -> Self {
         let names = lexicon.names.iter();
         let known = names.filter_map(|(k, v)| Some((u64::from_str_radix(k, 16).ok()?, v.clone())));
-        Self(known.collect())
+        Self {
+            names: known.collect(),
+            placeholders: lexicon.placeholders.clone(),
+        }
+    }
+
+    /// What a birth date tells.
+    pub(crate) fn birth(&self, date: u32) -> u32 {
+        told(&self.placeholders, date)
     }
 
     /// Given and family name and the readings of both, split and read; an empty text is a missing one.
@@ -192,7 +216,7 @@ impl Reader {
         let [mut given, mut family, mut given_reading, mut family_reading] = names;
         if given.is_empty()
             && !family.is_empty()
-            && let Some(parts) = part(&family, &self.0)
+            && let Some(parts) = part(&family, &self.names)
         {
             (family, given) = parts;
             if family.is_empty() && given_reading.is_empty() {
@@ -205,7 +229,7 @@ impl Reader {
         let read = |text: &str, reading: &mut String, learnt: fn(&Name) -> &Option<String>| {
             let own = fold::reading(text).unwrap_or_default();
             if !text.is_empty() && (reading.is_empty() || *reading == own) {
-                let known = self.0.get(&xxh3_64(text.as_bytes()));
+                let known = self.names.get(&xxh3_64(text.as_bytes()));
                 *reading = known.and_then(|n| learnt(n).clone()).unwrap_or(own);
             }
         };
@@ -213,6 +237,10 @@ impl Reader {
         read(&family, &mut family_reading, |n| &n.family_reading);
         [given, family, given_reading, family_reading]
     }
+}
+
+fn told(placeholders: &Placeholders, date: u32) -> u32 {
+    placeholders.get(&date).copied().unwrap_or(date)
 }
 
 fn key(hash: u64) -> String {

@@ -193,9 +193,7 @@ fn question(
         rule: rule_name(edge.rule),
         weight: edge.weight,
         probability: edge.probability,
-        levels: levels
-            .map(|(c, level)| (c.name, c.levels[usize::from(level) - 1]))
-            .collect(),
+        levels: levels.map(|(c, level)| (c.name, c.level(level))).collect(),
         pairs,
         records: smaller.records,
         worth: smaller.worth,

@@ -237,6 +237,9 @@ impl Matcher {
         if level == 1 && m < 0.0 && !frequency.is_nan() {
             u = frequency;
         }
+        if compare::elsewhere(comparison) == Some(level) {
+            return Parts::default();
+        }
         let (share, rest) = self.share[comparison];
         Parts {
             person: m,

@@ -277,11 +277,19 @@ fn check(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
+/// Values of one identifier from which on a person is too many.
+const MOST_VALUES: u32 = 50;
+
 fn policy(settings: &Settings) -> Policy {
     let mut policy = Policy {
         across_sources: settings.link,
         ..Policy::default()
     };
+    // Nobody said how many addresses and numbers a person of these files may have; slips count as well.
+    let contacts = policy.identifiers.iter_mut();
+    for contact in contacts.filter(|i| ["email", "phone"].contains(&i.field.as_str())) {
+        contact.max_per_customer = MOST_VALUES;
+    }
     if let Some(threshold) = settings.threshold {
         policy.match_probability = threshold;
         policy.review_probability = policy.review_probability.min(threshold);

@@ -13,7 +13,7 @@ use arrow::array::{
     UInt8Array, UInt16Array,
 };
 use arrow::datatypes::{DataType, UInt8Type, UInt16Type};
-use musubi_identity::{COMPARISON, Edge, rule_name};
+use musubi_identity::{COMPARISON, Edge, LEVELS, rule_name};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
@@ -118,8 +118,8 @@ fn texts(ids: impl ExactSizeIterator<Item = impl Display>) -> ArrayRef {
 
 /// The levels of a comparison by name.
 fn levels(links: &[&Edge], comparison: usize) -> Result<ArrayRef> {
-    let names = std::iter::once(&"missing").chain(COMPARISON[comparison].levels);
-    let names = StringArray::from_iter_values(names);
+    let named = (1..LEVELS).map(|level| COMPARISON[comparison].level(level as u8));
+    let names = StringArray::from_iter_values(std::iter::once("missing").chain(named));
     let levels = UInt8Array::from_iter_values(links.iter().map(|e| e.levels[comparison]));
     let levels = DictionaryArray::<UInt8Type>::try_new(levels, Arc::new(names))?;
     Ok(arrow::compute::cast(&levels, &DataType::Utf8)?)

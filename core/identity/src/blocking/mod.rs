@@ -245,17 +245,20 @@ impl<'a> Blocking<'a> {
         }
     }
 
-    /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows, with their number and
-    /// with whether no earlier rule makes them. Of a block of very many rows some stand for all.
+    /// Calls `pair` for the pairs that a block makes, with their number and with whether no earlier rule makes them.
+    /// Records of one source that say the same are links of a chain: as many pairs as it takes to hold them together,
+    /// and one with anybody else. A record that came a thousand times teaches no more than that. Of a block of very many
+    /// rows some stand for all.
     pub(crate) fn kinds_of_pairs(
         &self,
         block: &Block<'_>,
         mut pair: impl FnMut(&Member, &Member, u64, bool),
     ) {
         let mut kinds: Vec<Member> = Vec::new();
-        let mut places: HashMap<Row, usize> = HashMap::new();
+        let mut places: HashMap<(u16, Row), usize> = HashMap::new();
         for record in block.records() {
-            let place = places.entry(self.features.rows[record as usize]);
+            let at = record as usize;
+            let place = places.entry((self.features.source[at], self.features.rows[at]));
             let place = *place.or_insert(kinds.len());
             match kinds.get_mut(place) {
                 Some(kind) => kind.copies += 1,
@@ -272,12 +275,11 @@ impl<'a> Blocking<'a> {
             }
         };
         for (at, a) in kinds.iter().enumerate() {
-            let among = pairs_of(a.copies as usize);
-            if among > 0 {
-                each(a, a, among);
+            if a.copies > 1 {
+                each(a, a, a.copies - 1);
             }
             for b in &kinds[at + 1..] {
-                each(a, b, a.copies * b.copies);
+                each(a, b, 1);
             }
         }
     }

@@ -3,7 +3,9 @@
 use super::similarity::{
     contains, may_contain, may_reach, may_slip, one_slip, reaches, similarity,
 };
-use super::{COMPARISONS, FAMILY, GIVEN, Glance, Likely};
+use super::{
+    BUILDING, COMPARISON, COMPARISONS, FAMILY, GIVEN, Glance, Likely, OTHER_AREA, STREET, elsewhere,
+};
 use crate::features::{Dict, Features, Row, Script, Shape, col, dict_of};
 use crate::fold::is_age;
 
@@ -43,6 +45,23 @@ pub(super) fn likely(
             None => derived[a[col::EMAIL] as usize] == derived[b[col::EMAIL] as usize],
         }
     };
+    let area = match area_by_codes(a, b) {
+        Some(level) => Level(level),
+        None if both(col::CITY) && !apart(col::CITY, ALIKE) => From(3),
+        None if both(col::POSTAL) && slipped(col::POSTAL) => From(3),
+        None => Level(area_by_prefecture(a, b)),
+    };
+    // What differs as the area does says no more than that; it may be known later.
+    let in_area = |comparison: usize, known: Likely| match (known, area) {
+        (Level(level), area) if usize::from(level) == COMPARISON[comparison].levels.len() => {
+            match (elsewhere(comparison), area) {
+                (Some(elsewhere), Level(OTHER_AREA..)) => Level(elsewhere),
+                (Some(_), From(_)) => From(level),
+                _ => known,
+            }
+        }
+        _ => known,
+    };
     [
         name(GIVEN, col::GIVEN),
         name(FAMILY, col::FAMILY),
@@ -62,21 +81,22 @@ pub(super) fn likely(
             (_, true) => Level(1),
             _ => From(2),
         },
-        match area_by_codes(a, b) {
-            Some(level) => Level(level),
-            None if both(col::CITY) && !apart(col::CITY, ALIKE) => From(3),
-            None if both(col::POSTAL) && slipped(col::POSTAL) => From(3),
-            None => Level(area_by_prefecture(a, b)),
-        },
-        match street_by_codes(a, b) {
-            From(2) if apart(col::TOWN, ALIKE) => Level(4),
-            From(4) if apart(col::TOWN, ALIKE) => Level(5),
-            known => known,
-        },
-        match whole(col::BUILDING) {
-            From(_) if apart(col::BUILDING, ALIKE) => Level(3),
-            known => known,
-        },
+        area,
+        in_area(
+            STREET,
+            match street_by_codes(a, b) {
+                From(2) if apart(col::TOWN, ALIKE) => Level(4),
+                From(4) if apart(col::TOWN, ALIKE) => Level(5),
+                known => known,
+            },
+        ),
+        in_area(
+            BUILDING,
+            match whole(col::BUILDING) {
+                From(_) if apart(col::BUILDING, ALIKE) => Level(3),
+                known => known,
+            },
+        ),
         match whole(col::MIDDLE) {
             // It is counted where the given name is.
             From(_) if goes_by_middle(a, b) => Level(0),
@@ -167,7 +187,7 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
     let (x, y) = (a[own], b[own]);
     let four =
         |own: usize, other: usize| [a[own], b[own], a[other], b[other]].iter().all(|c| *c != 0);
-    let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 6;
+    let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 5;
     match crosses(a, b, own, other) {
         (true, true) => return 3,
         (true, false) if similar(b[own], a[other]) => return 3,

@@ -28,6 +28,18 @@ pub(crate) const BUILDING: usize = 8;
 pub(crate) const MIDDLE: usize = 9;
 pub(crate) const SUFFIX: usize = 10;
 
+/// The level of street and building in another area, for each that has one: who moved, moved with all of them, so that
+/// what differs there says no more than the area does. It comes after the levels that a model knows.
+pub(crate) const fn elsewhere(comparison: usize) -> Option<u8> {
+    match comparison {
+        STREET | BUILDING => Some(COMPARISON[comparison].levels.len() as u8 + 1),
+        _ => None,
+    }
+}
+
+/// The level of areas from which on they are two: at most the prefecture is the same.
+pub(crate) const OTHER_AREA: u8 = 4;
+
 /// What is fixed about a comparison: its name, its levels, and what is believed before any data.
 #[derive(Debug)]
 pub struct Comparison {
@@ -54,6 +66,15 @@ const NAME_LEVELS: &[&str] = &[
     "somewhat similar",
     "different",
 ];
+
+impl Comparison {
+    /// The name of a level from 1.
+    #[must_use]
+    pub fn level(&self, level: u8) -> &'static str {
+        let level = self.levels.get(usize::from(level) - 1);
+        level.copied().unwrap_or("elsewhere")
+    }
+}
 
 /// Every comparison, in the order of [`Levels`].
 pub const COMPARISON: [Comparison; COMPARISONS] = [
@@ -225,14 +246,26 @@ impl<'a> Comparing<'a> {
             },
             PHONE => fields::phone(f, a, b),
             AREA => fields::area(f, a, b),
-            STREET => fields::street(f, a, b),
-            BUILDING => fields::building(f, a[col::BUILDING], b[col::BUILDING]),
+            STREET => self.unless_elsewhere(STREET, fields::street(f, a, b)),
+            BUILDING => {
+                let level = fields::building(f, a[col::BUILDING], b[col::BUILDING]);
+                self.unless_elsewhere(BUILDING, level)
+            }
             MIDDLE => fields::middle(f, a[col::MIDDLE], b[col::MIDDLE]),
             // Of birth dates, genders and generations, codes say everything.
             _ => 0,
         };
         self.known[comparison] = Likely::Level(level);
         level
+    }
+
+    /// The level of a part of an address, unless it differs as the whole area does.
+    fn unless_elsewhere(&mut self, comparison: usize, level: u8) -> u8 {
+        let differs = usize::from(level) == COMPARISON[comparison].levels.len();
+        match elsewhere(comparison).filter(|_| differs && self.level(AREA) >= OTHER_AREA) {
+            Some(elsewhere) => elsewhere,
+            None => level,
+        }
     }
 
     /// The levels of all comparisons.

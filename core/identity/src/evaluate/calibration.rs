@@ -96,7 +96,7 @@ pub fn calibration(forecasts: impl IntoIterator<Item = Forecast>) -> Option<Cali
         sum.same += if f.same { f.pairs } else { 0.0 };
     }
     let (mut bins, mut away, mut all) = (Vec::new(), 0.0, 0.0);
-    for (at, sum) in sums.iter().enumerate().filter(|(_, s)| s.labelled > 0) {
+    for (at, sum) in sums.iter().enumerate().filter(|(_, s)| s.pairs > 0.0) {
         let (predicted, share) = (sum.predicted / sum.pairs, sum.same / sum.pairs);
         if at > 0 {
             away += (predicted - share).abs() * sum.pairs;

@@ -76,14 +76,16 @@ pub fn explain(
         .enumerate()
         .filter(|(c, level)| **level != 0 && model.comparisons[*c].used)
         .map(|(c, level)| {
-            let stored = &model.comparisons[c].levels[usize::from(*level) - 1];
+            let stored = model.comparisons[c].levels.get(usize::from(*level) - 1);
+            // Elsewhere is as likely of anybody.
+            let (m, u) = stored.map_or((1.0, 1.0), |level| (level.m, level.u));
             let bits = matcher.bits(rows.0, rows.1, c, *level);
-            let weight = (stored.m / stored.u).log2();
+            let weight = (m / u).log2();
             Part {
                 comparison: COMPARISON[c].name,
-                level: COMPARISON[c].levels[usize::from(*level) - 1],
-                m: stored.m,
-                u: stored.u,
+                level: COMPARISON[c].level(*level),
+                m,
+                u,
                 weight,
                 frequency: f64::from(bits.person - bits.unrelated) - weight,
             }

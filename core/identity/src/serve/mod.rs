@@ -376,9 +376,7 @@ impl Index {
                 weight: edge.weight,
                 probability: edge.probability,
                 linked: at.is_some_and(|at| customer[at] == customer[here as usize]),
-                levels: levels
-                    .map(|(c, level)| (c.name, c.levels[usize::from(level) - 1]))
-                    .collect(),
+                levels: levels.map(|(c, level)| (c.name, c.level(level))).collect(),
             }
         });
         named.collect()

@@ -90,6 +90,7 @@ impl Late {
         let text = |column: usize| one.text(column, own[column]).unwrap_or_default();
         let names = reader.read(NAMES.map(text));
         let mut row = own;
+        row[col::BIRTH] = reader.birth(own[col::BIRTH]);
         for (column, name) in NAMES.into_iter().zip(&names) {
             row[column] = self.code(features, column, name, &mut learnt);
         }

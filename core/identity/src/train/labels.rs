@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::compare::{COMPARISONS, LEVELS};
+use crate::compare::{COMPARISONS, LEVELS, elsewhere};
 use crate::link::Pins;
 use crate::model::Model;
 use crate::repair::Forest;
@@ -128,7 +128,8 @@ fn labels(matcher: &Matcher, model: &Model, pins: &Pins) -> Vec<Label> {
     let label = |((a, b), same): ((u32, u32), bool)| {
         let levels = matcher.levels(a, b);
         let (left, right) = (matcher.row(a), matcher.row(b));
-        let used = |c: usize| model.comparisons[c].used && levels[c] != 0;
+        let says = |c: usize| levels[c] != 0 && elsewhere(c) != Some(levels[c]);
+        let used = |c: usize| model.comparisons[c].used && says(c);
         Label {
             same,
             group: groups.find(place(a)),

@@ -15,7 +15,9 @@ mod labels;
 mod sample;
 
 use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
-use crate::compare::{BIRTH, COMPARISON, COMPARISONS, LEVELS, Levels};
+use crate::compare::{
+    BIRTH, COMPARISON, COMPARISONS, EMAIL, FAMILY, GIVEN, LEVELS, Levels, elsewhere,
+};
 use crate::features::{Features, col};
 use crate::fold::is_age;
 use crate::frequency;
@@ -53,6 +55,13 @@ const HARDLY_ANY: f64 = 0.1;
 const DIFFERENT: usize = COMPARISON[BIRTH].levels.len();
 const GENERATION: usize = DIFFERENT + 1;
 
+/// The level of names that changed places.
+const SWAPPED: usize = 3;
+/// The level of e-mail addresses that agree before the @, and how often those of two people do at least: most are made
+/// of a name that they have in common.
+const LOCAL_PART: usize = 2;
+const SAME_NAME: f64 = 0.001;
+
 type Table = [[f64; LEVELS]; COMPARISONS];
 
 /// Trains a model on the features, refined by the pairs that pins decide. Deterministic: same features, policy and seed, same
@@ -87,8 +96,7 @@ fn unlabelled(
 ) -> Model {
     let used = used(policy);
     let (mut rules, sample) = sample::draw(features, policy, seed, &used, room);
-    let n = features.len() as f64;
-    let all_pairs = (n * (n - 1.0) / 2.0).max(1.0);
+    let all_pairs = pairs_to_tell(features, policy).max(1.0);
     let ages = features.rows.iter().any(|row| is_age(row[col::BIRTH]));
     let mut fit = Fit::new(sample, all_pairs, ages);
     fit.converge();
@@ -97,6 +105,7 @@ fn unlabelled(
         fit.converge();
     }
     fit.join_generations();
+    fit.temper();
     let diagnostics = fit.examine(&used);
     fit.judge(&mut rules, features.len(), policy.review_probability);
     Model {
@@ -113,6 +122,20 @@ fn unlabelled(
         diagnostics,
         refined: None,
     }
+}
+
+/// How many pairs there are that may be one person.
+fn pairs_to_tell(features: &Features, policy: &Policy) -> f64 {
+    let pairs = |n: f64| n * (n - 1.0) / 2.0;
+    let all = pairs(features.len() as f64);
+    if !policy.across_sources {
+        return all;
+    }
+    let mut sizes = vec![0u64; features.sources.len()];
+    for source in &features.source {
+        sizes[usize::from(*source)] += 1;
+    }
+    all - sizes.iter().map(|n| pairs(*n as f64)).sum::<f64>()
 }
 
 fn used(policy: &Policy) -> [bool; COMPARISONS] {
@@ -152,7 +175,23 @@ fn believed(of: impl Fn(usize) -> &'static [f64]) -> Table {
     let half = table[BIRTH][DIFFERENT] / 2.0;
     table[BIRTH][DIFFERENT] = half;
     table[BIRTH][GENERATION] = half;
+    // As likely of anybody.
+    for (row, c) in table.iter_mut().zip(0..) {
+        if let Some(level) = elsewhere(c) {
+            row[usize::from(level)] = 1.0;
+        }
+    }
     table
+}
+
+/// The level that a pair counts for: what differs elsewhere, differs.
+fn counted(comparison: usize, level: u8) -> usize {
+    usize::from(level) - usize::from(elsewhere(comparison) == Some(level))
+}
+
+/// How many levels of a comparison pairs teach, 0 among them.
+fn taught(comparison: usize) -> usize {
+    elsewhere(comparison).map_or(LEVELS, usize::from)
 }
 
 impl Fit {
@@ -202,7 +241,7 @@ impl Fit {
         let before = self.held;
         for (c, comparison) in COMPARISON.iter().enumerate().filter(|(c, _)| used[*c]) {
             let m = &self.m[c];
-            let different: f64 = m[comparison.levels.len()..].iter().sum();
+            let different: f64 = m[comparison.levels.len()..taught(c)].iter().sum();
             let never = m[1] < HARDLY_ANY * comparison.m[0] && !self.may_move_on(c);
             self.held[c] |= different > MOSTLY || never;
         }
@@ -251,7 +290,7 @@ impl Fit {
                 }
                 for (c, level) in levels.iter().enumerate() {
                     if *level != 0 && !stratum.blocked.contains(&c) {
-                        counts[c][usize::from(*level)] += n * p[0];
+                        counts[c][counted(c, *level)] += n * p[0];
                     }
                 }
             }
@@ -272,7 +311,7 @@ impl Fit {
             if self.held[c] {
                 continue;
             }
-            for (l, n) in row.iter().enumerate().skip(1) {
+            for (l, n) in row.iter().enumerate().take(taught(c)).skip(1) {
                 let next = (n + BELIEF_M * believed[c][l]) / (total + BELIEF_M);
                 self.moved = self.moved.max((next - self.m[c][l]).abs());
                 self.m[c][l] = next;
@@ -309,14 +348,14 @@ impl Fit {
             let p = self.posterior(levels, &[], share);
             for (c, level) in levels.iter().enumerate() {
                 if *level != 0 {
-                    counts[c][usize::from(*level)] += n * p[2];
+                    counts[c][counted(c, *level)] += n * p[2];
                 }
             }
         }
         let believed = believed(|c| COMPARISON[c].u);
         for (c, row) in counts.iter().enumerate() {
             let total: f64 = row.iter().sum();
-            for (l, n) in row.iter().enumerate().skip(1) {
+            for (l, n) in row.iter().enumerate().take(taught(c)).skip(1) {
                 self.u[c][l] = (n + BELIEF_U * believed[c][l]) / (total + BELIEF_U);
             }
         }
@@ -329,6 +368,17 @@ impl Fit {
             birth[DIFFERENT] += birth[GENERATION];
             birth[GENERATION] = birth[DIFFERENT];
         }
+    }
+
+    /// Bounds what agreement tells that follows from another: names that changed places tell no more than names that did
+    /// not, and of two people of one name some made the same address of it, at two providers.
+    fn temper(&mut self) {
+        for c in [GIVEN, FAMILY] {
+            let (m, u) = (&self.m[c], &mut self.u[c]);
+            u[SWAPPED] = u[SWAPPED].max(m[SWAPPED] * u[1] / m[1]);
+        }
+        let local_part = &mut self.u[EMAIL][LOCAL_PART];
+        *local_part = local_part.max(SAME_NAME);
     }
 
     /// Leaves out the rules that cost many pairs for the matches that no rule before them finds. Pairs too unlikely to

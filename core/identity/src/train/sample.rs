@@ -54,6 +54,9 @@ pub(super) fn draw(
         }
         levels
     };
+    // Two records of one file are none where files are linked.
+    let source = |record: u32| features.source[record as usize];
+    let may_be_one = |a: u32, b: u32| !policy.across_sources || source(a) != source(b);
     let unrefined = Hubs::default();
     let sketches = Sketches::within(room, features, &unrefined);
     let blocking = Blocking::over(features, sketches.as_ref(), &unrefined);
@@ -66,6 +69,9 @@ pub(super) fn draw(
             .of(rule)
             .fold(HashMap::new, |mut counts: HashMap<_, u64>, block| {
                 blocking.kinds_of_pairs(&block, |a, b, times, first| {
+                    if !may_be_one(a.record, b.record) {
+                        return;
+                    }
                     let glances = [&a.glance, &b.glance];
                     let rows = [&a.row, &b.row];
                     let comparing = Comparing::at_a_glance(features, rows, Some(glances));
@@ -78,7 +84,7 @@ pub(super) fn draw(
     let counted: Vec<Vec<HashMap<(Levels, bool), u64>>> = counted.collect();
     let mut sample = Sample {
         candidates: vec![Patterns::new(); RULES.len()],
-        random: random(features, seed, pattern),
+        random: random(features, seed, may_be_one, pattern),
         ..Sample::default()
     };
     for ((r, rule), counts) in RULES.iter().enumerate().zip(counted) {
@@ -220,6 +226,7 @@ fn a_generation_apart(a: &Row, b: &Row) -> bool {
 fn random(
     features: &Features,
     seed: u64,
+    may_be_one: impl Fn(u32, u32) -> bool + Sync,
     pattern: impl Fn([&Row; 2], Comparing<'_>) -> Levels + Sync,
 ) -> Patterns {
     let n = features.len() as u64;
@@ -246,6 +253,9 @@ fn random(
             let mut counts = HashMap::new();
             for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
                 let (a, b) = pair(k);
+                if !may_be_one(a, b) {
+                    continue;
+                }
                 let row = |r: u32| &features.rows[r as usize];
                 let comparing = Comparing::new(features, row(a), row(b));
                 *counts
