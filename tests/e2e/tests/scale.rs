@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use musubi_testing::Cluster;
 use support::{
     ledger::Calls,
-    load::{Load, percentile},
+    load::{Busy, Load, percentile},
     soak::{either, number},
 };
 
@@ -61,6 +61,8 @@ async fn many_runs_at_once_cost_little() {
     load.settled().await;
 
     let (calls, cost) = (load.gateway.calls_since(&Calls::default()), load.cost());
+    load.gateway.answers();
+    let busy = Busy::now();
     let (before, begun) = (load.jobs.count(), Instant::now());
     load.begin("wide").await;
     for name in narrow.iter().skip(SINGLE).take(runs) {
@@ -86,9 +88,18 @@ async fn many_runs_at_once_cost_little() {
     );
     let each = |n: usize| n as f64 / stages as f64;
     let calls = calls.of_stages();
+    let answers = load.gateway.answers();
     for (kind, n) in &calls {
-        println!("  {:6.2} {kind}", each(*n));
+        let took = answers.get(*kind).map_or(&[][..], Vec::as_slice);
+        let of = |hundredth: usize| percentile(took, hundredth);
+        println!(
+            "  {:6.2} {kind}: answered within {:.0?}, 99 of 100 within {:.0?}",
+            each(*n),
+            of(50),
+            of(99)
+        );
     }
+    println!("processors of this machine: {:.0} % busy", busy.since());
     let of_stage = each(calls.values().sum());
     println!("calls for each stage: {of_stage:.2} (goal: {CALLS})");
     let pauses = load.jobs.pauses();

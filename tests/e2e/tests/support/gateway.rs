@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::TryStreamExt as _;
@@ -114,6 +114,11 @@ impl Gateway {
         lock(&self.state.ledger).since(earlier)
     }
 
+    /// How long answers took to begin since the last time this was asked, by what was called; sorted.
+    pub(crate) fn answers(&self) -> BTreeMap<String, Vec<Duration>> {
+        lock(&self.state.ledger).answers()
+    }
+
     /// How many answers were lost, by method and resource.
     pub(crate) fn lost(&self) -> BTreeMap<String, usize> {
         lock(&self.state.kinds).clone()
@@ -157,7 +162,7 @@ impl State {
         let query = parts.uri.query().unwrap_or_default();
         let watches = method == Method::GET && query.contains("watch=true");
         let kind = format!("{method} {}", resource(&path));
-        lock(&self.ledger).note(&method, &resource(&path), &path, watches, &body);
+        let call = lock(&self.ledger).note(&method, &resource(&path), &path, watches, &body);
         // Each life has a lease of its own; that is lost once.
         let once = match resource(&path).as_str() {
             "leases" => kind.clone(),
@@ -171,7 +176,9 @@ impl State {
             tokio::time::sleep(by).await;
         }
         let request = Request::from_parts(parts, Body::from(body));
+        let asked = Instant::now();
         let answer = self.client.send(request).await.expect("the API server");
+        lock(&self.ledger).answered(call, asked.elapsed());
         let changes = method != Method::GET && answer.status().is_success();
         match self.trick {
             Trick::LoseAnswers if changes && self.loses(&kind, once) => {

@@ -1,6 +1,9 @@
 //! What an operator asked of the API server, as a gateway saw it pass.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use hyper::Method;
 use serde_json::Value;
@@ -9,6 +12,8 @@ use serde_json::Value;
 #[derive(Default)]
 pub(crate) struct Ledger {
     calls: BTreeMap<String, usize>,
+    /// How long answers took to begin.
+    took: BTreeMap<String, Vec<Duration>>,
     /// What the status of each run said last, without how far its stages are.
     said: HashMap<String, Value>,
 }
@@ -17,7 +22,7 @@ pub(crate) struct Ledger {
 const PROGRESS: &str = "progress of customerpipelineruns";
 
 impl Ledger {
-    /// Notes a call.
+    /// Notes a call, and says what it is.
     pub(super) fn note(
         &mut self,
         method: &Method,
@@ -25,13 +30,26 @@ impl Ledger {
         path: &str,
         watches: bool,
         body: &[u8],
-    ) {
+    ) -> String {
         let kind = match resource {
             _ if watches => format!("WATCH {resource}"),
             "customerpipelineruns/status" if self.is_progress(path, body) => PROGRESS.to_owned(),
             _ => format!("{method} {resource}"),
         };
-        *self.calls.entry(kind).or_default() += 1;
+        *self.calls.entry(kind.clone()).or_default() += 1;
+        kind
+    }
+
+    /// Notes how long the answer to a call of a kind took to begin.
+    pub(super) fn answered(&mut self, kind: String, took: Duration) {
+        self.took.entry(kind).or_default().push(took);
+    }
+
+    /// How long answers took since the last time this was asked, by what was called; sorted.
+    pub(super) fn answers(&mut self) -> BTreeMap<String, Vec<Duration>> {
+        let mut took = std::mem::take(&mut self.took);
+        took.values_mut().for_each(|all| all.sort());
+        took
     }
 
     fn is_progress(&mut self, path: &str, body: &[u8]) -> bool {

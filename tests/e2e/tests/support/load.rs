@@ -190,6 +190,27 @@ pub(crate) struct Cost {
     pub(crate) processor: Duration,
 }
 
+/// How much the processors of this machine did until some time, in ticks: all, and of these nothing.
+pub(crate) struct Busy(u64, u64);
+
+impl Busy {
+    pub(crate) fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").expect("/proc/stat");
+        let all = stat.lines().next().unwrap_or_default();
+        let ticks = all.split_whitespace().skip(1);
+        // user, nice, system, idle, iowait, irq, softirq, steal.
+        let ticks: Vec<u64> = ticks.take(8).filter_map(|n| n.parse().ok()).collect();
+        Self(ticks.iter().sum(), ticks.iter().skip(3).take(2).sum())
+    }
+
+    /// How much of the time since then they were busy, in percent.
+    pub(crate) fn since(&self) -> f64 {
+        let Self(all, idle) = Self::now();
+        let (all, idle) = (all - self.0, idle.saturating_sub(self.1));
+        100.0 * (1.0 - idle as f64 / all.max(1) as f64)
+    }
+}
+
 /// When Jobs were seen to begin and to be complete.
 pub(crate) struct Timeline {
     seen: Arc<Mutex<BTreeMap<(String, Stage), Seen>>>,
