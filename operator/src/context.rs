@@ -10,7 +10,7 @@ use kube::{
     Resource, ResourceExt as _,
     runtime::{
         controller::Action,
-        events::{Event, EventType, Recorder},
+        events::{Event, EventType, Recorder, Reporter},
     },
 };
 use musubi_api::run::Run;
@@ -31,7 +31,9 @@ pub(crate) struct Context {
     pub(crate) scope: Scope,
     pub(crate) objects: Objects,
     pub(crate) settings: Settings,
-    pub(crate) recorder: Recorder,
+    reporter: Reporter,
+    /// Counts what it told before.
+    recorder: Recorder,
     pub(crate) metrics: Arc<Metrics>,
     /// Traces, when they are wanted.
     pub(crate) traces: Option<Arc<Traces>>,
@@ -73,15 +75,16 @@ impl Context {
         scope: Scope,
         objects: Objects,
         settings: Settings,
-        recorder: Recorder,
+        reporter: Reporter,
         metrics: Arc<Metrics>,
         traces: Option<Arc<Traces>>,
     ) -> Self {
         Self {
+            recorder: Recorder::new(scope.client.clone(), reporter.clone()),
             scope,
             objects,
             settings,
-            recorder,
+            reporter,
             metrics,
             traces,
             pinned: Mutex::default(),
@@ -90,7 +93,7 @@ impl Context {
         }
     }
 
-    /// Tells people what happened to a part of an object; what happens to it again is counted, not told. That
+    /// Tells people what happened to a part of an object; a hindrance that is met again is counted, not told. That
     /// an event cannot be written is nobody's problem.
     pub(crate) async fn event<K>(
         &self,
@@ -115,7 +118,14 @@ impl Context {
         let mut about = object.object_ref(&());
         // With a version, no event would ever be the same as one before.
         about.resource_version = None;
-        let published = self.recorder.publish(&event, &about).await;
+        let published = match event.type_ {
+            // What happens again and again is a hindrance. News is told each time, and not kept to be counted.
+            EventType::Warning => self.recorder.publish(&event, &about).await,
+            EventType::Normal => {
+                let recorder = Recorder::new(self.scope.client.clone(), self.reporter.clone());
+                recorder.publish(&event, &about).await
+            }
+        };
         if let Err(error) = published {
             tracing::debug!(%error, reason, "an event was not written");
         }

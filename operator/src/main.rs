@@ -9,6 +9,7 @@ mod calendar;
 mod conditions;
 mod context;
 mod control;
+mod ends;
 mod freshness;
 mod health;
 mod metrics;

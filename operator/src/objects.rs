@@ -12,7 +12,6 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::ListParams,
     runtime::{
         WatchStreamExt as _, reflector,
         reflector::{ObjectRef, Store, store::Writer},
@@ -36,8 +35,8 @@ use crate::build::PREFIX;
 /// Events that a slow reader may be behind.
 const BUFFER: usize = 1024;
 
-/// Pods that are held as they come, at ten times the size of what is kept of them.
-const PAGE: u32 = 250;
+/// Objects that are held as they come, at ten times the size of what is kept of them.
+const PAGE: u32 = 100;
 
 /// Where the operator looks: one namespace, or all.
 #[derive(Clone)]
@@ -64,27 +63,6 @@ impl Scope {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         Api::namespaced(self.client.clone(), namespace)
-    }
-
-    /// The pods of a Job, and not of one that had its name before.
-    pub(crate) async fn pods_of(&self, job: &Job) -> Result<Vec<Pod>, kube::Error> {
-        let api: Api<Pod> = self.within(&job.namespace().unwrap_or_default());
-        let label = format!("batch.kubernetes.io/job-name={}", job.name_any());
-        let uid = job.uid().unwrap_or_default();
-        let mut pods = Vec::new();
-        let mut page = ListParams::default().labels(&label).limit(PAGE);
-        loop {
-            let found = api.list(&page).await?;
-            let own = found.items.into_iter().filter(|pod| is_owned(pod, &uid));
-            pods.extend(own.map(|mut pod| {
-                trim_pod(&mut pod);
-                pod
-            }));
-            match found.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(pods),
-            }
-        }
     }
 }
 
@@ -137,7 +115,7 @@ pub(crate) fn watch<K: Watched>(
     scope: &Scope,
     writer: Writer<K>,
 ) -> impl Future<Output = ()> + use<K> {
-    watcher(scope.all::<K>(), watcher::Config::default())
+    watcher(scope.all::<K>(), watcher::Config::default().page_size(PAGE))
         .default_backoff()
         .modify(|object| object.managed_fields_mut().clear())
         .reflect_shared(writer)

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ContainerStateTerminated, Pod},
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use musubi_api::{
     pods::Share,
     run::{EXIT_RUN_FAILED, FailureReport, StageReport},
@@ -13,7 +10,10 @@ use musubi_api::{
     status::StageStatus,
 };
 
-use crate::{build::pod::CONTAINER, repeat};
+use crate::{
+    ends::{End, INDEX},
+    repeat,
+};
 
 /// Characters of a pod's last words that are passed on.
 pub(crate) const WORDS: usize = 600;
@@ -64,19 +64,15 @@ pub(crate) struct Cause {
 /// Why a Job failed: what its pods said, or else what Kubernetes says.
 pub(crate) fn cause(
     job: &Job,
-    pods: &[Pod],
+    pods: &[End],
     attempt: &StageStatus,
     share: Share<'_>,
     pipeline: &str,
 ) -> Cause {
     let stage = attempt.stage.as_str();
-    let mut ends: Vec<_> = pods
-        .iter()
-        .filter_map(|pod| Some((pod, end(pod)?)))
-        .filter(|(_, end)| end.exit_code != 0)
-        .collect();
+    let mut ends: Vec<_> = pods.iter().filter(|pod| pod.how.exit_code != 0).collect();
     // What failed last decided it.
-    ends.sort_by_key(|(_, end)| end.finished_at.as_ref().map(|t| t.0));
+    ends.sort_by_key(|pod| pod.how.finished_at.as_ref().map(|t| t.0));
     let told = status_condition(job);
     if told
         .as_ref()
@@ -90,14 +86,14 @@ pub(crate) fn cause(
             ),
         };
     }
-    let Some((pod, end)) = ends.pop() else {
+    let Some(End { place, how: end }) = ends.pop() else {
         let message = told.map_or_else(String::new, |(_, message)| message);
         return Cause {
             reason: "JobFailed",
             message: format!("stage {stage}: {message}"),
         };
     };
-    let shard = shard(pod, &repeat::shards(attempt));
+    let shard = shard(*place, &repeat::shards(attempt));
     if end.reason.as_deref() == Some("OOMKilled") {
         let had = match &attempt.memory {
             Some(raised) => format!("it had {raised}, and {} before", share.memory),
@@ -144,8 +140,8 @@ fn status_condition(job: &Job) -> Option<(String, String)> {
 }
 
 /// The reports of shards that are done; one for each shard, where its pod is still there to give it.
-pub(crate) fn reports(pods: &[Pod]) -> BTreeMap<u32, StageReport> {
-    let ends = pods.iter().filter_map(end).filter(|e| e.exit_code == 0);
+pub(crate) fn reports(pods: &[End]) -> BTreeMap<u32, StageReport> {
+    let ends = pods.iter().map(|pod| &pod.how).filter(|e| e.exit_code == 0);
     ends.filter_map(|end| serde_json::from_str::<StageReport>(end.message.as_deref()?).ok())
         .map(|report| (report.shard, report))
         .collect()
@@ -160,23 +156,15 @@ pub(crate) fn sums(reports: &BTreeMap<u32, StageReport>) -> BTreeMap<String, i64
     sums
 }
 
-/// How the worker of a pod ended.
-pub(crate) fn end(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
-    let worker = statuses.iter().find(|s| s.name == CONTAINER)?;
-    worker.state.as_ref()?.terminated.as_ref()
-}
-
 /// The place of a pod in its Job.
 pub(crate) fn place(pod: &Pod) -> Option<u32> {
     let annotations = pod.metadata.annotations.as_ref()?;
-    let index = annotations.get("batch.kubernetes.io/job-completion-index")?;
-    index.parse().ok()
+    annotations.get(INDEX)?.parse().ok()
 }
 
-/// The shard of a pod, whose Job has these.
-pub(crate) fn shard(pod: &Pod, all: &Shards) -> String {
-    let shard = place(pod).and_then(|place| all.at(place));
+/// The shard of a pod at a place in its Job, which has these.
+pub(crate) fn shard(place: Option<u32>, all: &Shards) -> String {
+    let shard = place.and_then(|place| all.at(place));
     shard.map_or_else(|| "?".to_owned(), |shard| shard.to_string())
 }
 
@@ -187,26 +175,28 @@ pub(crate) fn cut(text: &str, most: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+    use k8s_openapi::api::{batch::v1::Job, core::v1::ContainerStateTerminated};
     use musubi_api::{pods::PodSettings, run::Stage, status::StageStatus};
     use serde_json::{Value, json};
 
     use super::{Outcome, cause, of, reports, sums};
+    use crate::ends::End;
 
     fn job(status: Value) -> Job {
         serde_json::from_value(json!({ "metadata": {}, "status": status }))
             .unwrap_or_else(|e| panic!("{e}"))
     }
 
-    fn pod(index: &str, code: i32, message: &str, reason: &str) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": { "annotations": { "batch.kubernetes.io/job-completion-index": index } },
-            "status": { "containerStatuses": [{
-                "name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": { "terminated": { "exitCode": code, "message": message, "reason": reason } },
-            }] },
-        }))
-        .unwrap_or_else(|e| panic!("{e}"))
+    fn pod(place: u32, code: i32, message: &str, reason: &str) -> End {
+        End {
+            place: Some(place),
+            how: ContainerStateTerminated {
+                exit_code: code,
+                message: Some(message.into()),
+                reason: Some(reason.into()),
+                ..ContainerStateTerminated::default()
+            },
+        }
     }
 
     fn ended(kind: &str) -> Value {
@@ -253,7 +243,7 @@ mod tests {
             shards: 10,
             ..StageStatus::begun(Stage::Clean)
         };
-        let told = |pods: &[Pod], attempt: &StageStatus| {
+        let told = |pods: &[End], attempt: &StageStatus| {
             let cause = cause(
                 &failed,
                 pods,
@@ -263,19 +253,19 @@ mod tests {
             );
             format!("{}: {}", cause.reason, cause.message)
         };
-        let said = |pods: &[Pod]| told(pods, &attempt);
+        let said = |pods: &[End]| told(pods, &attempt);
         let gate = r#"{"stage":"clean","shard":5,"error":"Source pos: column `qty` is missing"}"#;
         assert_eq!(
-            said(&[pod("5", 42, gate, "Error")]),
+            said(&[pod(5, 42, gate, "Error")]),
             "ShardFailed: stage clean, shard 5: Source pos: column `qty` is missing"
         );
         assert_eq!(
-            said(&[pod("0", 0, "", "Completed"), pod("7", 137, "", "OOMKilled")]),
+            said(&[pod(0, 0, "", "Completed"), pod(7, 137, "", "OOMKilled")]),
             "OutOfMemory: shard 7 of stage clean ran out of memory (it had 2Gi): raise memory or maxMemory of \
              stage clean in spec.pods.stages of CustomerPipeline bento, and start another run"
         );
         assert!(
-            said(&[pod("1", 101, "thread panicked", "Error")])
+            said(&[pod(1, 101, "thread panicked", "Error")])
                 .ends_with("its worker ended with code 101 and said: thread panicked")
         );
         assert_eq!(said(&[]), "JobFailed: stage clean: Job has failed");
@@ -283,7 +273,7 @@ mod tests {
         attempt.repeats = Some("3,8".into());
         attempt.memory = Some("4Gi".into());
         assert!(
-            told(&[pod("1", 137, "", "OOMKilled")], &attempt).starts_with(
+            told(&[pod(1, 137, "", "OOMKilled")], &attempt).starts_with(
                 "OutOfMemory: shard 8 of stage clean ran out of memory (it had 4Gi, and 2Gi before): raise"
             )
         );
@@ -295,7 +285,7 @@ mod tests {
             let text = json!({
                 "stage": "clean", "shard": shard, "reused": false, "counts": { "rows": rows }, "millis": 1,
             });
-            pod(&shard.to_string(), 0, &text.to_string(), "Completed")
+            pod(shard, 0, &text.to_string(), "Completed")
         };
         // Shard 1 ran twice: the second found it committed.
         let pods = [report(0, 10), report(1, 5), report(1, 5)];

@@ -2,17 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use k8s_openapi::api::batch::v1::Job;
 use musubi_api::{
     pods::{Share, bytes},
     shards::Shards,
     status::StageStatus,
 };
 
-use crate::{
-    build::job::KILLED,
-    outcome::{end, place},
-};
+use crate::{build::job::KILLED, ends::End};
 
 /// Characters of a list of shards in the status and in a Job. A longer list is all of them: those that are
 /// committed end at once.
@@ -32,7 +29,7 @@ pub(crate) struct Failures {
 /// Reads how the failed shards of a Job ended; `all` are the shards that it has.
 pub(crate) fn failures<'a>(
     job: &Job,
-    pods: impl IntoIterator<Item = &'a Pod>,
+    pods: impl IntoIterator<Item = &'a End>,
     all: &Shards,
 ) -> Failures {
     let status = job.status.as_ref();
@@ -40,7 +37,7 @@ pub(crate) fn failures<'a>(
     // The last pod of a shard decided it.
     let mut last = BTreeMap::new();
     for pod in pods {
-        let Some((place, end)) = place(pod).zip(end(pod)) else {
+        let (Some(place), end) = (pod.place, &pod.how) else {
             continue;
         };
         let at = end.finished_at.as_ref().map(|t| t.0);
@@ -134,7 +131,7 @@ pub(crate) fn shards(stage: &StageStatus) -> Shards {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+    use k8s_openapi::api::batch::v1::Job;
     use musubi_api::{
         pods::PodSettings,
         run::Stage,
@@ -144,6 +141,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Failures, failures, follow_up, missing, shards};
+    use crate::ends::End;
 
     fn list(text: &str) -> Shards {
         Shards::said(Some(text))
@@ -156,16 +154,13 @@ mod tests {
         }
     }
 
-    fn pod(index: &str, code: i32, reason: &str, second: i32) -> Pod {
+    fn pod(place: u32, code: i32, reason: &str, second: i32) -> End {
         let at = format!("2026-11-25T00:00:{second:02}Z");
-        serde_json::from_value(json!({
-            "metadata": { "annotations": { "batch.kubernetes.io/job-completion-index": index } },
-            "status": { "containerStatuses": [{
-                "name": "worker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": { "terminated": { "exitCode": code, "reason": reason, "finishedAt": at } },
-            }] },
-        }))
-        .unwrap_or_else(|e| panic!("{e}"))
+        let how = json!({ "exitCode": code, "reason": reason, "finishedAt": at });
+        End {
+            place: Some(place),
+            how: serde_json::from_value(how).unwrap_or_else(|e| panic!("{e}")),
+        }
     }
 
     #[test]
@@ -175,11 +170,11 @@ mod tests {
         }))
         .unwrap_or_default();
         let pods = [
-            pod("0", 137, "OOMKilled", 9),
-            pod("0", 1, "Error", 3),
-            pod("1", 0, "Completed", 4),
-            pod("2", 137, "Error", 5),
-            pod("3", 42, "Error", 6),
+            pod(0, 137, "OOMKilled", 9),
+            pod(0, 1, "Error", 3),
+            pod(1, 0, "Completed", 4),
+            pod(2, 137, "Error", 5),
+            pod(3, 42, "Error", 6),
         ];
         // The Job repeats some shards: its indexes are places in that list. Of place 4 no pod is left.
         let found = failures(&job, &pods, &list("5-9"));

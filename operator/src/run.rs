@@ -8,7 +8,7 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Client,
     runtime::{
-        events::{Recorder, Reporter},
+        events::Reporter,
         reflector::{self, ReflectHandle, Store},
     },
 };
@@ -195,10 +195,9 @@ async fn work(
         controller: MANAGER.into(),
         instance: args.identity.clone(),
     };
-    let recorder = Recorder::new(client.clone(), reporter);
     let metrics = health.metrics.clone();
     let context = Arc::new(Context::new(
-        scope, objects, settings, recorder, metrics, traces,
+        scope, objects, settings, reporter, metrics, traces,
     ));
     futures::join!(
         futures::future::join_all(watches),

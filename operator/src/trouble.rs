@@ -7,7 +7,7 @@ use musubi_api::shards::Shards;
 
 use crate::{
     build::{job::QUEUE, pod::CONTAINER},
-    outcome::shard,
+    outcome::{place, shard},
 };
 
 /// Seconds for which something is wrong before it is told: much of it passes by itself.
@@ -124,7 +124,7 @@ fn found(
     all: &Shards,
     pipeline: &str,
 ) -> Option<(Option<Timestamp>, Trouble)> {
-    let shard = shard(pod, all);
+    let shard = shard(place(pod), all);
     let status = pod.status.as_ref()?;
     if filled_its_disk(pod) {
         let said = status.message.as_deref().unwrap_or_default();

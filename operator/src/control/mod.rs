@@ -262,7 +262,8 @@ async fn drive<K, F>(
             let object = newest.unwrap_or(object);
             let _works = context.metrics.works(&kind);
             let begun = Instant::now();
-            let work = reconcile(object.clone(), context.clone());
+            // Who waits for a slot does not hold the room that the work takes.
+            let work = Box::pin(reconcile(object.clone(), context.clone()));
             let action = tokio::time::timeout(PATIENCE, work).await;
             let action = action.unwrap_or(Err(Error::TimedOut));
             let outcome = match &action {

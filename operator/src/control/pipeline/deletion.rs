@@ -114,10 +114,9 @@ impl Work {
 
     /// The Job failed: the lake is another pipeline's, or something has to be mended.
     async fn not_deleted(&mut self, job: &Job) -> Result<Action, Error> {
-        let pods = self.context.scope.pods_of(job).await?;
-        let mut ends: Vec<_> = pods.iter().filter_map(outcome::end).collect();
-        ends.sort_by_key(|end| end.finished_at.as_ref().map(|t| t.0));
-        let last = ends.last();
+        let mut ends = self.context.scope.ends_of(job).await?;
+        ends.sort_by_key(|end| end.how.finished_at.as_ref().map(|t| t.0));
+        let last = ends.last().map(|end| &end.how);
         if last.is_some_and(|end| end.exit_code == EXIT_RUN_FAILED) {
             let note = "the lake belongs to another pipeline, and stays as it is";
             return self.let_go("LakeNotOwned", note).await;

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::Pod},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time};
 use kube::{
     ResourceExt as _,
     api::{Patch, PatchParams},
@@ -22,6 +19,7 @@ use serde_json::json;
 use super::{Next, Work, now, pin::Stands};
 use crate::{
     context::Error,
+    ends::End,
     outcome,
     repeat::{self, FollowUp},
 };
@@ -29,7 +27,7 @@ use crate::{
 impl Work {
     /// Every shard is committed. It is written with what comes next.
     pub(super) async fn shards_done(&mut self, job: &Job) -> Result<Next, Error> {
-        let reports = outcome::reports(&self.pods(job).await?);
+        let reports = outcome::reports(&self.ends(job).await?);
         let Some(last) = self.status.stages.last().cloned() else {
             return Ok(Next::Go);
         };
@@ -134,7 +132,7 @@ impl Work {
                 return Ok(Next::Go);
             }
         }
-        let pods = self.pods(job).await?;
+        let pods = self.ends(job).await?;
         let Some(last) = self.status.stages.last_mut() else {
             return Ok(Next::Go);
         };
@@ -196,7 +194,7 @@ impl Work {
         let Some(last) = self.status.stages.last().filter(|_| fast && some && !told) else {
             return Ok(false);
         };
-        let failures = repeat::failures(job, &self.pods(job).await?, &repeat::shards(last));
+        let failures = repeat::failures(job, &self.ends(job).await?, &repeat::shards(last));
         if failures.other.is_empty() {
             return Ok(false);
         }
@@ -208,8 +206,8 @@ impl Work {
         Ok(true)
     }
 
-    pub(super) async fn pods(&self, job: &Job) -> Result<Vec<Pod>, Error> {
-        Ok(self.context.scope.pods_of(job).await?)
+    async fn ends(&self, job: &Job) -> Result<Vec<End>, Error> {
+        Ok(self.context.scope.ends_of(job).await?)
     }
 }
 
