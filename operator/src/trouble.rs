@@ -55,6 +55,21 @@ pub(crate) fn of(pod: &Pod, stage: &str, all: &Shards, pipeline: &str, now: Time
     }
 }
 
+/// Whether a Job has no pods at work because they ended: they are being counted, or it is at its own end.
+pub(crate) fn is_ending(job: &Job) -> bool {
+    let Some(status) = &job.status else {
+        return false;
+    };
+    let uncounted = status.uncounted_terminated_pods.as_ref();
+    let counts = |pods: &Option<Vec<String>>| pods.as_ref().is_some_and(|pods| !pods.is_empty());
+    let counts = uncounted.is_some_and(|pods| counts(&pods.succeeded) || counts(&pods.failed));
+    let decided = status.conditions.iter().flatten().any(|c| {
+        matches!(c.type_.as_str(), "SuccessCriteriaMet" | "FailureTarget") && c.status == "True"
+    });
+    let all = job.spec.as_ref().and_then(|spec| spec.completions);
+    counts || decided || all.is_some_and(|all| status.succeeded.unwrap_or_default() >= all)
+}
+
 /// Looks at a Job of a stage that has no pods: it may be suspended, and wait for Kueue.
 pub(crate) fn suspended(job: &Job, stage: &str, now: Timestamp) -> Finding {
     if job.spec.as_ref().and_then(|s| s.suspend) != Some(true) {
@@ -197,7 +212,7 @@ mod tests {
     use musubi_api::shards::Shards;
     use serde_json::{Value, json};
 
-    use super::{Finding, of, suspended};
+    use super::{Finding, is_ending, of, suspended};
 
     fn look(pod: Value, seconds: i64) -> String {
         let pod: Pod = serde_json::from_value(pod).unwrap_or_else(|e| panic!("{e}"));
@@ -265,6 +280,24 @@ mod tests {
             "Unschedulable: shard 0 of stage clean finds no node: 0/1 nodes are available: 1 Insufficient memory. \
              Ask for less (spec.pods of CustomerPipeline bento: memory, cpu, nodeSelector, tolerations), or add a node"
         );
+    }
+
+    #[test]
+    fn a_job_whose_pods_ended_is_not_asked_why_it_has_none() {
+        let ending = |status: Value| {
+            let job = json!({ "spec": { "completions": 2, "template": {} }, "status": status });
+            is_ending(&serde_json::from_value(job).unwrap_or_else(|e| panic!("{e}")))
+        };
+        let none = json!({ "startTime": "2026-11-24T00:00:00Z", "uncountedTerminatedPods": {} });
+        assert!(!ending(json!(null)));
+        assert!(!ending(none));
+        assert!(!ending(json!({ "succeeded": 1 })));
+        assert!(ending(json!({ "succeeded": 2 })));
+        let counted = |how: &str| json!({ "uncountedTerminatedPods": { how: ["uid"] } });
+        assert!(ending(counted("succeeded")));
+        assert!(ending(counted("failed")));
+        let target = json!({ "type": "FailureTarget", "status": "True" });
+        assert!(ending(json!({ "conditions": [target] })));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(super) async fn reconcile(
         run: (*run).clone(),
         context,
         written: false,
+        begun: None,
+        stood: false,
         recorded: Vec::new(),
         news: Vec::new(),
     };
@@ -74,6 +76,10 @@ struct Work {
     status: CustomerPipelineRunStatus,
     /// Whether it was written since it was read from the cache, which may be behind.
     written: bool,
+    /// The Job whose intent this reconcile wrote first: nobody of ours made it before.
+    begun: Option<String>,
+    /// Whether the snapshot was seen to stand as it was pinned, since the Job before was seen to be done.
+    stood: bool,
     /// Jobs whose outcome stands in the status that is written next.
     recorded: Vec<String>,
     /// What is told once that is done which others wait for: stage, reason, note.
@@ -227,6 +233,14 @@ impl Work {
         let cached = ObjectRef::new(job).within(&self.run.namespace()?);
         let job = self.context.objects.jobs.get(&cached)?;
         Some(job.creation_timestamp()?.0)
+    }
+
+    /// Whether a stage with shards comes after the last that the status has.
+    fn goes_on(&self) -> bool {
+        let last = self.status.stages.last().map(|last| last.stage);
+        let mut later = std::iter::successors(last, |stage| after(*stage)).skip(1);
+        let widths = &self.status.shards;
+        later.any(|stage| widths.get(stage.as_str()).is_none_or(|shards| *shards > 0))
     }
 
     fn uid(&self) -> String {

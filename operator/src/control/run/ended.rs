@@ -27,7 +27,10 @@ use crate::{
 impl Work {
     /// Every shard is committed. It is written with what comes next.
     pub(super) async fn shards_done(&mut self, job: &Job) -> Result<Next, Error> {
-        let reports = outcome::reports(&self.ends(job).await?);
+        // What the next Job rests on is asked for at once.
+        let (ends, stood) = futures::join!(self.ends(job), self.is_as_pinned());
+        let reports = outcome::reports(&ends?);
+        self.stood = stood?;
         let Some(last) = self.status.stages.last().cloned() else {
             return Ok(Next::Go);
         };

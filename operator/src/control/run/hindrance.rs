@@ -59,7 +59,8 @@ impl Work {
         }
         // Pods that did their work are not in the cache.
         let active = job.status.as_ref().and_then(|s| s.active);
-        if !pods.is_empty() || active.unwrap_or_default() > 0 {
+        let active = active.unwrap_or_default() > 0;
+        if !pods.is_empty() || active || trouble::is_ending(job) {
             return Ok((None, wait));
         }
         match trouble::suspended(job, &stage, now) {

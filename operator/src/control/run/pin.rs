@@ -90,6 +90,19 @@ impl Work {
         }
     }
 
+    /// Whether the snapshot stands as it was pinned, where another Job will rest on it. If it does not, `stands` says
+    /// more.
+    pub(super) async fn is_as_pinned(&self) -> Result<bool, Error> {
+        let Some(snapshot) = self.status.snapshot.as_ref().filter(|_| self.goes_on()) else {
+            return Ok(false);
+        };
+        let Some(sha256) = &snapshot.sha256 else {
+            return Ok(false);
+        };
+        let found = self.found(&snapshot.config_map, sha256).await?;
+        Ok(matches!(found, Found::AsPinned(_)))
+    }
+
     async fn found(&self, name: &str, sha256: &str) -> Result<Found, Error> {
         let Some(found) = self.config_maps().get_opt(name).await? else {
             return Ok(Found::Nothing);

@@ -52,9 +52,11 @@ impl Work {
             self.status.stages.push(begun);
             return Ok(Next::Go);
         }
-        begun.job = Some(self.job_name(stage, 1));
+        let job = self.job_name(stage, 1);
+        begun.job = Some(job.clone());
         self.status.stages.push(begun);
         self.write().await?;
+        self.begun = Some(job);
         Ok(Next::Go)
     }
 
@@ -69,8 +71,8 @@ impl Work {
         let cached = ObjectRef::<Job>::new(&name).within(&self.run.namespace().unwrap_or_default());
         let job = match self.context.objects.jobs.get(&cached) {
             Some(job) if self.owns(&*job) => (*job).clone(),
-            // The cache may be behind.
-            _ => match self.jobs.get_opt(&name).await? {
+            // The cache may be behind. Of what was begun just now there is none, or the API server says so.
+            _ => match self.made_before(&name).await? {
                 Some(job) if self.owns(&job) => job,
                 Some(_) => {
                     let message = format!("Job {name} belongs to somebody else: delete it");
@@ -83,7 +85,8 @@ impl Work {
                         self.hold_still().await?;
                         return Ok(Next::Wait(self.waiting()?));
                     }
-                    if self.stands(pinned).await? == Stands::Foreign {
+                    let stood = std::mem::take(&mut self.stood);
+                    if !stood && self.stands(pinned).await? == Stands::Foreign {
                         return Ok(Next::Wait(self.waiting()?));
                     }
                     match self.create(pinned, &stage).await? {
@@ -98,6 +101,14 @@ impl Work {
             Outcome::Complete => self.shards_done(&job).await,
             Outcome::Failed => self.shards_failed(pinned, &job).await,
         }
+    }
+
+    /// The Job of this name, unless this reconcile has just decided that there shall be one.
+    async fn made_before(&mut self, name: &str) -> Result<Option<Job>, Error> {
+        if self.begun.take().is_some_and(|begun| begun == name) {
+            return Ok(None);
+        }
+        Ok(self.jobs.get_opt(name).await?)
     }
 
     /// Makes the Job that the status speaks of; nothing when the API server refuses it.
