@@ -16,6 +16,7 @@ use kube::{
 use musubi_api::run::Run;
 
 use crate::{
+    ahead::Ahead,
     build::credentials::Allowed,
     metrics::Metrics,
     objects::{Objects, Scope},
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) traces: Option<Arc<Traces>>,
     /// Runs as they were pinned, by uid: a ConfigMap that was read once.
     pub(crate) pinned: Mutex<HashMap<String, Arc<Run>>>,
+    /// Runs that were written and not seen again yet.
+    pub(crate) ahead: Ahead,
     /// When a run's progress was written last, by uid.
     pub(crate) progress: Mutex<HashMap<String, Instant>>,
     /// Failures in a row, by uid.
@@ -88,6 +91,7 @@ impl Context {
             metrics,
             traces,
             pinned: Mutex::default(),
+            ahead: Ahead::default(),
             progress: Mutex::default(),
             failures: Mutex::default(),
         }

@@ -3,6 +3,7 @@
 //! It holds no customer data and reads no Secret. What it knows of a run's work is what workers say at their
 //! end; the truth stands in the lake.
 
+mod ahead;
 mod ask;
 mod build;
 mod calendar;

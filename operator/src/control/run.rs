@@ -45,6 +45,7 @@ pub(super) async fn reconcile(
     run: Arc<CustomerPipelineRun>,
     context: Arc<Context>,
 ) -> Result<Action, Error> {
+    let run = context.ahead.newest(run);
     if run.meta().deletion_timestamp.is_some() {
         // Everything that the run made is owned by it, and goes with it.
         return Ok(Action::await_change());
@@ -143,6 +144,7 @@ impl Work {
     async fn write(&mut self) -> Result<(), Error> {
         self.status.observed_generation = self.run.meta().generation;
         let before = self.run.status.replace(self.status.clone());
+        let over = self.run.resource_version();
         let params = PostParams {
             field_manager: Some(MANAGER.into()),
             ..PostParams::default()
@@ -153,6 +155,7 @@ impl Work {
             .await
             .map_err(stale)?;
         self.written = true;
+        self.context.ahead.wrote(over, &self.run);
         let metrics = &self.context.metrics;
         metrics.written(before.as_ref(), &self.status);
         if let Some(traces) = &self.context.traces {

@@ -89,6 +89,7 @@ impl Work {
         let uid = self.uid();
         lock(&self.context.pinned).remove(&uid);
         lock(&self.context.progress).remove(&uid);
+        self.context.ahead.forget(&uid);
         for job in self.own_jobs() {
             if outcome::of(&job) == Outcome::Running {
                 self.end(&job).await?;
