@@ -3,11 +3,16 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Result;
+use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
 use common::{Labelled, Measured};
-use musubi_identity::{Features, FeaturesBuilder, Model, Policy};
+use musubi_identity::{Features, FeaturesBuilder, Model, Policy, train};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -53,6 +58,66 @@ fn febrl_4_linked() -> Result<()> {
     let found = Measured::under(&policy, &common::load_febrl(&files, "au")?, 1)?;
     let p = found.pairwise();
     assert!(p.f1 >= 0.999 && p.precision >= 0.999, "pairwise {p:?}");
+    Ok(())
+}
+
+/// A file of fifty records is linked with one of five thousand, which has duplicates of its own: pairs within a file cannot
+/// match, and teach nothing.
+#[test]
+fn linked_files_teach_by_pairs_across_them() -> Result<()> {
+    let mut set = common::load_febrl(&[&data("dataset3.csv")], "au")?;
+    let mut people: HashMap<String, [u64; 2]> = HashMap::new();
+    for batch in &mut set.batches {
+        let ids = batch.column_by_name("record_id").expect("ids").clone();
+        let ids = ids.as_any().downcast_ref::<StringArray>().expect("texts");
+        let is_few =
+            |n: usize| u128::from_str_radix(ids.value(n), 16).is_ok_and(|id| id % 100 == 0);
+        let names = (0..ids.len()).map(|n| if is_few(n) { "few" } else { "many" });
+        let names: ArrayRef = Arc::new(StringArray::from_iter_values(names));
+        for n in 0..ids.len() {
+            let person = set.truth[ids.value(n)].0.clone();
+            people.entry(person).or_default()[usize::from(is_few(n))] += 1;
+        }
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| match field.name().as_str() {
+            "source" => names.clone(),
+            _ => column.clone(),
+        });
+        *batch = RecordBatch::try_new(schema.clone(), columns.collect())?;
+    }
+    let [many, few] = people
+        .values()
+        .fold([0, 0], |sum, of| [sum[0] + of[0], sum[1] + of[1]]);
+    let matches: u64 = people.values().map(|[many, few]| many * few).sum();
+    assert!(few > 30 && matches > 20, "{few} records, {matches} pairs");
+    let policy = Policy {
+        across_sources: true,
+        ..Policy::default()
+    };
+    let model = train(&Features::build(&set.batches)?, &policy, 1);
+    let share = matches as f64 / (many * few) as f64;
+    let said = model.lambda_person;
+    assert!(
+        (0.7 * share..1.4 * share).contains(&said),
+        "{said} for {share}"
+    );
+    Ok(())
+}
+
+/// Names that changed places tell no more than names that did not.
+#[test]
+fn swapped_names_weigh_no_more_than_equal_ones() -> Result<()> {
+    let model = Measured::of(&fake()?, 1)?.model;
+    for comparison in &model.comparisons[..2] {
+        let weight = |level: &str| {
+            let levels = &comparison.levels;
+            let level = levels.iter().find(|l| l.level == level).expect("a level");
+            (level.m / level.u).log2()
+        };
+        let (exact, swapped) = (weight("exact"), weight("swapped"));
+        assert!(swapped <= exact + 1e-3, "{swapped} and {exact}");
+    }
     Ok(())
 }
 

@@ -5,7 +5,8 @@ mod common;
 use anyhow::Result;
 use common::made::{Made, batch, id, made, town};
 use musubi_identity::{
-    Decision, Features, Grouped, Guard, Linked, Matcher, Pin, Policy, Registry, group, link, train,
+    Decision, Features, Grouped, Guard, Linked, Matcher, Pin, Policy, Registry, explain, group,
+    link, train,
 };
 
 /// People of the town beside whom the records of a case live.
@@ -181,6 +182,42 @@ fn middle_names_tell_namesakes_apart() -> Result<()> {
     assert_eq!([initial, other], [person; 2]);
     assert_ne!(namesake, person);
     assert_ne!(aunt, person);
+    Ok(())
+}
+
+/// Who moved lives in another area and therefore in another street, which is one difference and not two.
+#[test]
+fn a_move_counts_once() -> Result<()> {
+    let person = "given_name=Ottilie; family_name=Quarshie; birth_date=1971-03-09";
+    let records = [
+        at_home(person),
+        format!(
+            "{person}; postal_code=060-0001; prefecture=北海道; city=札幌市中央区; town=北一条西; block=2-2"
+        ),
+    ];
+    let numbers = [900, 901];
+    let own: Vec<Made> = numbers
+        .into_iter()
+        .zip(&records)
+        .map(|(n, r)| made(n, r))
+        .collect();
+    let features = Features::build(&[batch(&town(TOWN))?, batch(&own)?])?;
+    let model = train(&features, &Policy::default(), 1);
+    let matcher = Matcher::new(features, &model);
+    let why = explain(&matcher, &model, &id(900), &id(901))?;
+    let part = |name: &str| {
+        let mut parts = why.comparisons.iter();
+        parts.find(|p| p.comparison == name).expect("a comparison")
+    };
+    assert_eq!(
+        (part("area").level, part("street").level),
+        ("different", "elsewhere")
+    );
+    assert!(part("area").weight < 0.0);
+    assert_eq!(
+        (part("street").weight, part("street").frequency),
+        (0.0, 0.0)
+    );
     Ok(())
 }
 

@@ -245,15 +245,16 @@ impl<'a> Blocking<'a> {
         }
     }
 
-    /// Calls `pair` for the pairs that a block makes, with their number and with whether no earlier rule makes them.
-    /// Records of one source that say the same are links of a chain: as many pairs as it takes to hold them together,
-    /// and one with anybody else. A record that came a thousand times teaches no more than that. Of a block of very many
-    /// rows some stand for all.
+    /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows of the same two sources,
+    /// with their number and with whether no earlier rule makes them. A record that came a thousand times counts as a few:
+    /// its pairs are one story told again. Of a block of very many rows some stand for all.
     pub(crate) fn kinds_of_pairs(
         &self,
         block: &Block<'_>,
         mut pair: impl FnMut(&Member, &Member, u64, bool),
     ) {
+        /// Copies of one record that count.
+        const COPIES: u64 = 4;
         let mut kinds: Vec<Member> = Vec::new();
         let mut places: HashMap<(u16, Row), usize> = HashMap::new();
         for record in block.records() {
@@ -275,11 +276,12 @@ impl<'a> Blocking<'a> {
             }
         };
         for (at, a) in kinds.iter().enumerate() {
-            if a.copies > 1 {
-                each(a, a, a.copies - 1);
+            let copies = a.copies.min(COPIES);
+            if copies > 1 {
+                each(a, a, pairs_of(copies as usize));
             }
             for b in &kinds[at + 1..] {
-                each(a, b, 1);
+                each(a, b, copies * b.copies.min(COPIES));
             }
         }
     }

@@ -148,6 +148,11 @@ mod tests {
     }
 
     #[test]
+    fn pairs_that_stand_for_none_say_nothing() {
+        assert!(calibration([forecast(0.2, false, 0.0)]).is_none());
+    }
+
+    #[test]
     fn what_is_said_stands_beside_what_is_true() {
         let pairs = said(0.85, 200, 170).chain(said(0.6, 100, 20));
         let found = calibration(pairs).expect("pairs");

@@ -48,6 +48,8 @@ const ITERATIONS: usize = 25;
 
 /// A comparison by which more than this share of the matches disagrees is not believed.
 const MOSTLY: f64 = 0.5;
+/// The same of given names, which tell the members of a household apart that share all else.
+const OFTEN: f64 = 1.0 / 3.0;
 /// Neither is one by which fewer matches agree fully than this share of what is believed.
 const HARDLY_ANY: f64 = 0.1;
 
@@ -243,7 +245,8 @@ impl Fit {
             let m = &self.m[c];
             let different: f64 = m[comparison.levels.len()..taught(c)].iter().sum();
             let never = m[1] < HARDLY_ANY * comparison.m[0] && !self.may_move_on(c);
-            self.held[c] |= different > MOSTLY || never;
+            let at_most = if c == GIVEN { OFTEN } else { MOSTLY };
+            self.held[c] |= different > at_most || never;
         }
         before != self.held
     }
