@@ -3,7 +3,7 @@
 use crate::{normalised::Normalised, text};
 
 /// Version of this normaliser; raised when any result changes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,16 +31,23 @@ impl Gender {
     }
 }
 
-/// A gender from words and from the codes of ISO 5218 (0 not known, 1 male, 2 female, 9 not applicable).
+/// A gender from words, titles and letters of several languages and from the codes of ISO 5218 (0 not known, 1 male, 2 female, 9 not applicable).
 /// Systems that count otherwise map their codes first.
 #[must_use]
 pub fn parse(value: &str) -> Normalised<Gender> {
     let folded = text::lowercase(text::fold(value));
     let gender = match folded.trim_end_matches('.') {
         "男" | "男性" | "男子" | "おとこ" | "オトコ" | "m" | "male" | "man" | "mr" | "1" | "01"
-        | "♂" | "boy" => Gender::Male,
+        | "♂" | "boy" | "herr" | "herrn" | "mann" | "männlich" | "maennlich" | "monsieur"
+        | "homme" | "masculin" | "h" | "hombre" | "masculino" | "señor" | "sr" | "maschio"
+        | "maschile" | "signor" | "sig" | "homem" | "senhor" | "dhr" => Gender::Male,
         "女" | "女性" | "女子" | "おんな" | "オンナ" | "f" | "female" | "woman" | "ms" | "mrs"
-        | "2" | "02" | "♀" | "girl" => Gender::Female,
+        | "2" | "02" | "♀" | "girl" | "miss" | "frau" | "w" | "weiblich" | "madame" | "mme"
+        | "mlle" | "mademoiselle" | "femme" | "féminin" | "feminin" | "mujer" | "femenino"
+        | "femenina" | "señora" | "sra" | "señorita" | "srta" | "femmina" | "femminile"
+        | "signora" | "sig.ra" | "mulher" | "feminino" | "senhora" | "vrouw" | "mevr" | "mw" => {
+            Gender::Female
+        }
         "その他"
         | "o"
         | "other"
