@@ -65,6 +65,11 @@ const WORDS: &[(&str, Meaning)] = &[
     ("フリガナ", Meaning::NameKana),
     ("ふりがな", Meaning::NameKana),
     ("カナ", Meaning::NameKana),
+    ("ヨミガナ", Meaning::NameKana),
+    ("よみがな", Meaning::NameKana),
+    ("読み仮名", Meaning::NameKana),
+    ("読みがな", Meaning::NameKana),
+    ("振り仮名", Meaning::NameKana),
     ("kana", Meaning::NameKana),
     ("phone", Meaning::Phone),
     ("mobile", Meaning::Phone),
@@ -83,6 +88,9 @@ const WORDS: &[(&str, Meaning)] = &[
     ("birth", Meaning::BirthDate),
     ("生年月日", Meaning::BirthDate),
     ("誕生日", Meaning::BirthDate),
+    ("出生日", Meaning::BirthDate),
+    ("出生年月日", Meaning::BirthDate),
+    ("男女区分", Meaning::Gender),
     ("gender", Meaning::Gender),
     ("性別", Meaning::Gender),
     ("middlename", Meaning::MiddleName),
@@ -100,6 +108,14 @@ const WORDS: &[(&str, Meaning)] = &[
     ("customername", Meaning::Name),
     ("氏名", Meaning::Name),
     ("お名前", Meaning::Name),
+    ("お客様名", Meaning::Name),
+    ("契約者名", Meaning::Name),
+    ("名義人", Meaning::Name),
+    ("申込者名", Meaning::Name),
+    ("患者名", Meaning::Name),
+    ("社員名", Meaning::Name),
+    ("従業員名", Meaning::Name),
+    ("利用者名", Meaning::Name),
     ("顧客名", Meaning::Name),
     ("会員名", Meaning::Name),
     ("会員番号", Meaning::LoyaltyNumber),
@@ -124,6 +140,8 @@ const WORDS: &[(&str, Meaning)] = &[
     ("住所2", Meaning::Building),
     ("建物", Meaning::Building),
     ("住所", Meaning::Address),
+    ("所在地", Meaning::Address),
+    ("居住地", Meaning::Address),
     ("streetaddress", Meaning::Address),
     ("都道府県", Meaning::Prefecture),
     ("prefecture", Meaning::Prefecture),
@@ -194,6 +212,8 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("cell", Meaning::Phone),
     ("cellphone", Meaning::Phone),
     ("連絡先", Meaning::Phone),
+    ("contactno", Meaning::Phone),
+    ("contactnumber", Meaning::Phone),
     ("name", Meaning::Name),
     ("person", Meaning::Name),
     ("firstandsurname", Meaning::Name),
@@ -232,6 +252,9 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("カナ姓", Meaning::FamilyKana),
     ("カナ名", Meaning::GivenKana),
     ("kana", Meaning::NameKana),
+    ("読み", Meaning::NameKana),
+    ("ヨミ", Meaning::NameKana),
+    ("よみ", Meaning::NameKana),
     ("セイ", Meaning::FamilyKana),
     ("せい", Meaning::FamilyKana),
     ("kanasei", Meaning::FamilyKana),
@@ -256,6 +279,7 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("born", Meaning::BirthDate),
     ("bday", Meaning::BirthDate),
     ("geburtsdatum", Meaning::BirthDate),
+    ("bdate", Meaning::BirthDate),
     ("生年", Meaning::BirthYear),
     ("by", Meaning::BirthYear),
     ("byear", Meaning::BirthYear),
@@ -267,11 +291,15 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("dayofbirth", Meaning::BirthDay),
     ("sex", Meaning::Gender),
     ("geschlecht", Meaning::Gender),
+    ("mf", Meaning::Gender),
+    ("男女", Meaning::Gender),
     ("zip", Meaning::PostalCode),
     ("pcode", Meaning::PostalCode),
     ("plz", Meaning::PostalCode),
     ("areacode", Meaning::PostalCode),
     ("postal", Meaning::PostalCode),
+    ("番地住所", Meaning::Address),
+    ("居所", Meaning::Address),
     ("address", Meaning::Address),
     ("addr", Meaning::Address),
     ("adresse", Meaning::Address),
@@ -298,6 +326,13 @@ const WHOLE: &[(&str, Meaning)] = &[
     ("municipality", Meaning::City),
     ("ort", Meaning::City),
     ("birthplace", Meaning::City),
+    ("市", Meaning::City),
+    ("市区", Meaning::City),
+    ("市区郡", Meaning::City),
+    ("郡市区", Meaning::City),
+    ("県", Meaning::Prefecture),
+    ("府県", Meaning::Prefecture),
+    ("都府県", Meaning::Prefecture),
     ("state", Meaning::Prefecture),
     ("province", Meaning::Prefecture),
     ("region", Meaning::Prefecture),
@@ -322,6 +357,9 @@ fn named(name: &str) -> Option<Meaning> {
 /// What a name says, and whether it says nothing else.
 pub(crate) fn said(name: &str) -> Option<(Meaning, bool)> {
     let last = name.rsplit(['.', ']']).next().unwrap_or(name);
+    if name.contains('〒') {
+        return Some((Meaning::PostalCode, true));
+    }
     let bare = |text: &str| {
         let folded = musubi_clean::text::fold(text).to_lowercase();
         let kept = folded.chars().filter(|c| c.is_alphanumeric());
@@ -337,6 +375,10 @@ pub(crate) fn said(name: &str) -> Option<(Meaning, bool)> {
     };
     let found = alone.or_else(among);
     let found = found.map(|(word, meaning)| (*meaning, *word == last || *word == whole));
+    let another = words::is_of_somebody_else(name);
+    if found.is_some_and(|(meaning, _)| another && meaning.is_of_person()) {
+        return None;
+    }
     found.or_else(|| Some((words::meaning(name)?, false)))
 }
 
@@ -387,6 +429,11 @@ pub(super) fn is_email(text: &str) -> bool {
 }
 
 impl Meaning {
+    /// Whether it says who somebody is or how to reach them.
+    const fn is_of_person(self) -> bool {
+        (self as u8) <= (Self::Gender as u8) && !matches!(self, Self::CustomerId)
+    }
+
     /// Its word.
     #[must_use]
     pub fn as_str(self) -> String {

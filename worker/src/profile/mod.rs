@@ -10,7 +10,7 @@ mod propose;
 mod shape;
 mod sketch;
 pub(crate) mod sniff;
-mod words;
+pub(crate) mod words;
 
 use std::{
     collections::BTreeMap,
