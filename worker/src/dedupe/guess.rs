@@ -1,13 +1,17 @@
-//! What columns hold: guessed from names and values, then corrected by what the user said.
+//! What columns hold: guessed from names and values, or said by the user.
+
+use std::collections::BTreeMap;
 
 use arrow::array::StringArray;
+use musubi_clean::{name::is_japanese, text};
 
 use super::{
+    by_value,
     dates::{self, Dates},
-    names::{self, Names},
+    japanese,
     role::{Part, Role},
 };
-use crate::profile::{ColumnReport, Kind, Meaning, meaning};
+use crate::profile::{ColumnReport, Kind, Meaning, meaning, words};
 
 /// A column with its guess.
 #[derive(Clone, Debug)]
@@ -20,10 +24,49 @@ pub(super) struct Guess {
     pub(super) why: String,
     /// Notations of dates that have to be declared.
     pub(super) format: Option<String>,
-    /// How sure the guess is: 0 none, 1 by values alone, 2 by a part of the name, 3 by the name, 4 said by the user.
+    /// How sure the guess is: 0 none or where no other column has the role, 1 by values alone, 2 by a part of the
+    /// name, 3 by the name, 4 said by the user.
     pub(super) sure: u8,
     /// Share of rows with a value in the sample.
     pub(super) filled: f64,
+    /// Values that mean others than normalisers take them for.
+    pub(super) map: BTreeMap<&'static str, &'static str>,
+    /// Different values in the sample.
+    pub(super) distinct: u64,
+    /// Of a column of names: the share that is one word, and the share that is a Japanese name as a whole.
+    pub(super) words: (f64, f64),
+}
+
+impl Guess {
+    /// Takes the role that the user said.
+    pub(super) fn tell(&mut self, role: Role, values: &[&StringArray], month_first: bool) {
+        self.role = role;
+        self.sure = 4;
+        self.why = "as you said".to_owned();
+        (self.format, self.map) = (None, BTreeMap::new());
+        let texts = || texts(values);
+        if role == Role::field("birth_date") {
+            self.format = dates::look(texts().take(2000), month_first).format;
+        }
+        if role == Role::field("gender") {
+            self.map = genders(texts);
+        }
+    }
+}
+
+/// The values that are given.
+fn texts<'a>(values: &[&'a StringArray]) -> impl Iterator<Item = &'a str> {
+    let all = values.iter().flat_map(|c| c.iter().flatten());
+    all.map(str::trim).filter(|v| !v.is_empty())
+}
+
+/// The share of texts that are such ones.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share<'a>(texts: impl Iterator<Item = &'a str>, of: impl Fn(&str) -> bool) -> f64 {
+    let (hits, all) = texts.fold((0u64, 0u64), |(hits, all), v| {
+        (hits + u64::from(of(v)), all + 1)
+    });
+    hits as f64 / all.max(1) as f64
 }
 
 /// A column as it was looked at.
@@ -33,17 +76,24 @@ pub(super) struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    fn texts(&self) -> impl Iterator<Item = &str> {
-        let all = self.values.iter().flat_map(|c| c.iter().flatten());
-        all.map(str::trim).filter(|v| !v.is_empty())
+    /// The values that are given.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        texts(&self.values)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    fn share(&self, of: impl Fn(&str) -> bool) -> f64 {
-        let (hits, all) = self.texts().fold((0u64, 0u64), |(hits, all), v| {
-            (hits + u64::from(of(v)), all + 1)
+    /// The share of the values that are such ones.
+    pub(super) fn share(&self, of: impl Fn(&str) -> bool) -> f64 {
+        share(self.texts(), of)
+    }
+
+    /// Whether the values rise from row to row, as numbers of rows do.
+    pub(super) fn rising(&self) -> bool {
+        let values: Vec<&str> = self.texts().take(2000).collect();
+        let rises = values.windows(2).filter(|pair| {
+            let [before, after] = [pair[0], pair[1]];
+            (before.len(), before) <= (after.len(), after)
         });
-        hits as f64 / all.max(1) as f64
+        values.len() > 9 && rises.count() * 10 >= values.len() * 9
     }
 }
 
@@ -107,6 +157,9 @@ pub(super) fn guess(seen: &Seen<'_>, month_first: bool) -> Guess {
         format: None,
         sure,
         filled: (100.0 - report.null_percent) / 100.0,
+        map: BTreeMap::new(),
+        distinct: report.distinct,
+        words: (0.0, 0.0),
     };
     let ignored = |why: &str| of(Role::Ignored, why, 0);
     let name = bare(&report.name);
@@ -121,29 +174,102 @@ pub(super) fn guess(seen: &Seen<'_>, month_first: bool) -> Guess {
     if UNUSED.into_iter().any(unused) {
         return ignored("national or blocking number: told only");
     }
+    if words::is_of_somebody_else(&report.name) {
+        return ignored("about somebody else");
+    }
     let dates = || {
         let sample = seen.texts().take(2000);
         dates::look(sample, month_first)
     };
-    if let Some((meant, exactly)) = meaning::said(&report.name)
+    let found = |(role, why, format): Found, sure: u8| {
+        let mut guess = Guess {
+            format,
+            ..of(role, why, sure)
+        };
+        if NAMES.map(Role::field).contains(&role) {
+            guess.words = (seen.share(is_one_word), seen.share(japanese::is_whole_name));
+        }
+        if role == Role::field("gender") {
+            guess.map = genders(|| seen.texts());
+        }
+        guess
+    };
+    if words::is_person(&report.name) && are_letters(seen) {
+        return found((Role::field("name"), "a word for the person", None), 2);
+    }
+    let said = meaning::said(&report.name);
+    if let Some((meant, exactly)) = said
         && let Some((role, why, format)) = by_name(seen, meant, &dates)
     {
         let why = if why.is_empty() { "by its name" } else { why };
-        return Guess {
-            format,
-            ..of(role, why, 2 + u8::from(exactly))
-        };
+        return found((role, why, format), 2 + u8::from(exactly));
+    }
+    if words::is_title(&report.name) && gender_share(seen) >= 0.5 {
+        return found((Role::field("gender"), "titles", None), 2);
     }
     if is_row_id(report, &name) {
         return of(Role::Id, "a number of the row", 3);
     }
-    by_values(seen, &dates).map_or_else(
-        || ignored("nothing known of a person"),
-        |(role, why, format)| Guess {
-            format,
-            ..of(role, why, 1)
-        },
-    )
+    if words::is_quarter(&report.name) {
+        return found((Role::field("city"), "parts of towns", None), 0);
+    }
+    let guess = by_value::look(seen, &dates).map(|by_value| found(by_value, 1));
+    let is_email = |guess: &Guess| guess.role == Role::field("email");
+    // A part of a word may have said it: `tel` in `hotel`.
+    let surely =
+        said.is_some_and(|(meant, exactly)| exactly || words::meaning(&report.name) == Some(meant));
+    match guess {
+        Some(guess) if is_email(&guess) => guess,
+        Some(_) if surely => ignored("its values are not what its name says"),
+        Some(guess) if guess.role == Role::field("name") && words::is_company(&report.name) => {
+            Guess { sure: 0, ..guess }
+        }
+        Some(_) if words::is_of_another(&report.name) => ignored("about something else"),
+        Some(guess) => guess,
+        None => ignored("nothing known of a person"),
+    }
+}
+
+/// Fields of a name that people have.
+pub(super) const NAMES: [&str; 3] = ["name", "family_name", "given_name"];
+
+/// Whether a column of a word for the person holds names: letters, of many people.
+fn are_letters(seen: &Seen<'_>) -> bool {
+    let is_name = |v: &str| {
+        v.chars().any(char::is_alphabetic) && !v.chars().any(|c| c.is_numeric() || c == '@')
+    };
+    seen.report.distinct * 10 >= seen.report.rows && seen.share(is_name) >= 0.8
+}
+
+/// Whether a name is one word. Japanese ones stand without a space between: a given name has three characters at most.
+fn is_one_word(value: &str) -> bool {
+    let folded = text::fold(value);
+    if folded.chars().any(is_japanese) {
+        return folded.chars().count() <= 3 && !japanese::is_whole_name(&folded);
+    }
+    !folded.contains([' ', ','])
+}
+
+fn gender_share(seen: &Seen<'_>) -> f64 {
+    seen.share(|v| musubi_clean::gender::parse(v).value.is_some())
+}
+
+/// What letters of genders mean beside each other: with H (hombre), M is mujer.
+fn genders<'a, T: Iterator<Item = &'a str>>(
+    texts: impl Fn() -> T,
+) -> BTreeMap<&'static str, &'static str> {
+    let of = |letter: &str| share(texts(), |v| v.eq_ignore_ascii_case(letter));
+    let (h, m) = (of("h"), of("m"));
+    if h < 0.05 || m < 0.05 || h + m < 0.9 {
+        return BTreeMap::new();
+    }
+    [
+        ("H", "male"),
+        ("h", "male"),
+        ("M", "female"),
+        ("m", "female"),
+    ]
+    .into()
 }
 
 fn is_row_id(report: &ColumnReport, name: &str) -> bool {
@@ -159,7 +285,7 @@ fn is_row_id(report: &ColumnReport, name: &str) -> bool {
 }
 
 /// Role, why, notations of dates.
-type Found = (Role, &'static str, Option<String>);
+pub(super) type Found = (Role, &'static str, Option<String>);
 
 /// What the name says, where the values may be that.
 fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Option<Found> {
@@ -181,7 +307,7 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
         Meaning::GivenName => letters().then(|| field("given_name")),
         Meaning::MiddleName => letters().then(|| field("middle_name")),
         Meaning::NameSuffix => {
-            let told = seen.share(|v| musubi_identity::tells_generation(v));
+            let told = seen.share(musubi_identity::tells_generation);
             (told >= 0.5).then(|| field("name_suffix"))
         }
         Meaning::NameKana => letters().then(|| field("name_kana")),
@@ -235,10 +361,7 @@ fn by_name(seen: &Seen<'_>, meant: Meaning, dates: &impl Fn() -> Dates) -> Optio
         Meaning::BirthYear => Some((Role::Birth(Part::Year), "", None)),
         Meaning::BirthMonth => Some((Role::Birth(Part::Month), "", None)),
         Meaning::BirthDay => Some((Role::Birth(Part::Day), "", None)),
-        Meaning::Gender => {
-            let known = seen.share(|v| musubi_clean::gender::parse(v).value.is_some());
-            (known >= 0.5).then(|| field("gender"))
-        }
+        Meaning::Gender => (gender_share(seen) >= 0.5).then(|| field("gender")),
         Meaning::LoyaltyNumber => {
             // A number that every row has for itself is its key.
             let own = report.distinct >= report.rows * 99 / 100 && report.null_percent < 1.0;
@@ -259,189 +382,13 @@ pub(super) fn age(value: &str) -> Option<u32> {
     value.parse().ok().filter(|age| (1..120).contains(age))
 }
 
-/// What the values say where the name says nothing.
-fn by_values(seen: &Seen<'_>, dates: &impl Fn() -> Dates) -> Option<Found> {
-    let report = seen.report;
-    if report.email_percent >= 80.0 {
-        return Some((Role::field("email"), "e-mail addresses", None));
-    }
-    // Ids are bare digits as a rule.
-    let written = seen.share(|v| v.starts_with(['+', '0', '(']) || v.contains(['-', ' ', '.']));
-    if report.phone_percent >= 90.0 && written >= 0.8 {
-        return Some((Role::field("phone"), "phone numbers", None));
-    }
-    let nameless = report.name.starts_with("column_");
-    if nameless && report.kana_percent >= 90.0 {
-        return Some((Role::field("name_kana"), "kana", None));
-    }
-    if nameless {
-        let found = dates();
-        // Dates of birth reach far back, others do not.
-        if found.understood >= 0.9 {
-            return Some((Role::field("birth_date"), "dates", found.format));
-        }
-    }
-    if seen.share(is_postcode) >= 0.9 {
-        return Some((Role::field("postal_code"), "postcodes", None));
-    }
-    if seen.share(is_street) >= 0.8 {
-        return Some((Role::field("address"), "house numbers and streets", None));
-    }
-    let names = names::look(seen.texts().take(2000))?;
-    let role = match names {
-        Names::Given => "given_name",
-        Names::Family => "family_name",
-        Names::Whole => "name",
-    };
-    Some((Role::field(role), "names of people", None))
-}
-
-/// Whether a value is a postcode with letters and digits, as in the United Kingdom (`EX2 5DW`) and Canada (`K1A 0B1`).
-fn is_postcode(value: &str) -> bool {
-    let kinds: String = value
-        .chars()
-        .filter(|c| *c != ' ')
-        .map(|c| match c {
-            '0'..='9' => '9',
-            'a'..='z' | 'A'..='Z' => 'A',
-            _ => '-',
-        })
-        .collect();
-    let area = kinds.strip_suffix("9AA");
-    let area = area.or_else(|| kinds.strip_suffix("9A9"));
-    area.is_some_and(|area| ["A9", "A99", "AA9", "AA99", "A9A", "AA9A"].contains(&area))
-}
-
-/// Whether a value begins with the number of a house and goes on with a street: `12 High Street`.
-fn is_street(value: &str) -> bool {
-    const KINDS: [&str; 24] = [
-        "street",
-        "st",
-        "road",
-        "rd",
-        "avenue",
-        "ave",
-        "lane",
-        "ln",
-        "drive",
-        "dr",
-        "court",
-        "ct",
-        "place",
-        "pl",
-        "close",
-        "way",
-        "blvd",
-        "boulevard",
-        "terrace",
-        "crescent",
-        "circle",
-        "parade",
-        "highway",
-        "hwy",
-    ];
-    let value = value.to_lowercase();
-    let mut words = value.split([' ', ',', '.']).filter(|w| !w.is_empty());
-    let number = words
-        .next()
-        .is_some_and(|w| w.starts_with(|c: char| c.is_ascii_digit()));
-    number && words.skip(1).any(|word| KINDS.contains(&word))
-}
-
-/// Settles which column has a role that several want: the surest, then the fullest, then the first.
-pub(super) fn settle(columns: &mut [Guess]) {
-    let names: Vec<&str> = vec!["family_name", "given_name"];
-    let of_name = |c: &Guess| {
-        ["name", "family_name", "given_name"]
-            .map(Role::field)
-            .contains(&c.role)
-    };
-    if columns.iter().any(|c| c.sure > 1 && of_name(c)) {
-        // Beside named columns, other names are those of other people, or second ones.
-        for column in columns.iter_mut().filter(|c| c.sure == 1 && of_name(c)) {
-            column.role = Role::Ignored;
-            column.why = "names, but other columns are named so".to_owned();
-        }
-    }
-    let has = |columns: &[Guess], name: &str| columns.iter().any(|c| c.role == Role::field(name));
-    // Further phones have a field of their own.
-    let phone = Role::field("phone");
-    let mut order: Vec<usize> = (0..columns.len()).collect();
-    order.sort_by(|a, b| {
-        let (a, b) = (&columns[*a], &columns[*b]);
-        b.sure.cmp(&a.sure).then(b.filled.total_cmp(&a.filled))
-    });
-    let mut taken: Vec<Role> = Vec::new();
-    for at in order {
-        let role = columns[at].role;
-        if !role.is_evidence() {
-            continue;
-        }
-        let role = if role == phone && taken.contains(&phone) {
-            Role::field("phone2")
-        } else {
-            role
-        };
-        if taken.contains(&role) {
-            let first = columns.iter().enumerate();
-            let mut first = first.filter(|(i, c)| *i != at && c.role == role);
-            let other = first
-                .next()
-                .map_or_else(String::new, |(_, c)| c.name.clone());
-            columns[at].role = Role::Ignored;
-            columns[at].why = format!("{other} is the {} already", role.as_str());
-            continue;
-        }
-        taken.push(role);
-        columns[at].role = role;
-    }
-    if names.iter().all(|n| has(columns, n)) {
-        drop_whole(columns, "name", "its parts have columns of their own");
-    }
-    if has(columns, "family_kana") && has(columns, "given_kana") {
-        drop_whole(columns, "name_kana", "its parts have columns of their own");
-    }
-    let parts = [Part::Year, Part::Month, Part::Day].map(Role::Birth);
-    let whole = has(columns, "birth_date");
-    let is_there = |part: &Role| columns.iter().any(|c| c.role == *part);
-    let complete = parts.iter().all(is_there);
-    if whole || is_there(&parts[0]) {
-        let ages = columns.iter_mut();
-        for column in ages.filter(|c| c.role == Role::Birth(Part::Age) && c.sure < 4) {
-            column.role = Role::Ignored;
-            column.why = "the birth has a column".to_owned();
-        }
-    }
-    if whole || !complete {
-        let why = if whole {
-            "the whole date has a column"
-        } else {
-            "a birth date needs year, month and day"
-        };
-        let left = if whole { &parts[..] } else { &parts[1..] };
-        for column in columns.iter_mut().filter(|c| left.contains(&c.role)) {
-            column.role = Role::Ignored;
-            column.why = why.to_owned();
-        }
-    }
-}
-
-fn drop_whole(columns: &mut [Guess], name: &str, why: &str) {
-    for column in columns
-        .iter_mut()
-        .filter(|c| c.role == Role::field(name) && c.sure < 4)
-    {
-        column.role = Role::Ignored;
-        column.why = why.to_owned();
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::profile::column::Column;
 
-    fn of(name: &str, values: &[&str]) -> Guess {
+    /// The guess for a column of these values.
+    pub(in crate::dedupe) fn of(name: &str, values: &[&str]) -> Guess {
         let column: StringArray = values.iter().map(|v| Some(*v)).collect();
         let mut counts = Column::default();
         let given = values.iter().filter(|v| !v.is_empty());
@@ -481,7 +428,45 @@ mod tests {
             ("cluster", &["0", "0"], "ignore"),
             ("customer_id", &["1", "1"], "id"),
             ("contact", &["a@b.example", "c@d.example"], "email"),
-            ("age", &["31"], "ignore"),
+            ("age", &["31"], "age"),
+            ("お客様名", &["山田 太郎"], "name"),
+            ("名義", &["山田 太郎", "林 修"], "name"),
+            ("ヨミガナ", &["ヤマダ タロウ"], "name_kana"),
+            ("〒", &["100-0001"], "postal_code"),
+            ("〒番号", &["100-0001"], "postal_code"),
+            ("所在地", &["東京都港区芝1-2"], "address"),
+            ("番地住所", &["港区芝1-2"], "address"),
+            ("男女", &["男", "女"], "gender"),
+            ("県", &["千葉県"], "prefecture"),
+            ("市区", &["港区"], "city"),
+            ("c1", &["佐藤 花子", "鈴木一郎"], "name"),
+            ("項目2", &["サトウ ハナコ", "スズキ"], "name_kana"),
+            ("field_3", &["100-0001", "150-0002"], "postal_code"),
+            ("c4", &["東京都港区芝1-2", "千葉市中央区3"], "address"),
+            ("c5", &["男", "女", "女"], "gender"),
+            ("bemerkt", &["m", "f", "f"], "gender"),
+            ("c6", &["昭和55年1月2日", "1999/3/4"], "birth_date"),
+            ("since", &["2019-01-02", "2020-03-04"], "ignore"),
+            ("wann", &["1949-01-02", "1970-03-04"], "birth_date"),
+            ("c7", &["01012345678", "0212345678"], "phone"),
+            ("total", &["01012345678", "0212345678"], "ignore"),
+            ("dob", &["19800102.0", "19810203.0"], "birth_date"),
+            ("dob", &["0312345678", "0312345679"], "ignore"),
+            ("Customer", &["Xu Li", "Ann Day"], "name"),
+            ("Kunde", &["Xu Li", "Ann Day"], "name"),
+            ("customer", &["17", "18"], "id"),
+            ("contact", &["03-1234-5678"], "phone"),
+            ("Account Manager", &["Mary Smith", "John Brown"], "ignore"),
+            ("担当者名", &["佐藤 花子", "鈴木一郎"], "ignore"),
+            ("Company", &["Smith", "Brown"], "ignore"),
+            ("Company", &["Global Wu", "Thomas Hardware"], "name"),
+            ("Emergency Phone", &["03-1234-5678"], "ignore"),
+            ("Business Phone", &["03-1234-5678"], "phone"),
+            ("Title", &["Mr", "Mrs", "Dr"], "gender"),
+            ("Anrede", &["Herr", "Frau"], "gender"),
+            ("book", &["Smith", "Brown", "Jones"], "family_name"),
+            ("Bairro", &["Centro", "Jardim"], "city"),
+            ("hotel_guest", &["Mary Smith", "John Brown"], "name"),
             ("culture", &["usa"], "ignore"),
             ("phone", &["", ""], "ignore"),
         ] {
@@ -490,32 +475,16 @@ mod tests {
     }
 
     #[test]
-    fn one_column_has_a_role() {
-        let mut columns = vec![
-            of("full_name", &["Ann Day"]),
-            of("first_name", &["Ann"]),
-            of("surname", &["Day"]),
-            of("tel", &["0312345678"]),
-            of("mobile", &["09012345678"]),
-            of("birth_year", &["1980"]),
-            of("surname_2", &["Poe"]),
-            of("birth_month", &["12"]),
-        ];
-        settle(&mut columns);
-        let roles: Vec<&str> = columns.iter().map(|c| c.role.as_str()).collect();
-        assert_eq!(
-            roles,
-            [
-                "ignore",
-                "given_name",
-                "family_name",
-                "phone",
-                "phone2",
-                "birth_year",
-                "ignore",
-                "ignore"
-            ]
-        );
-        assert!(columns[6].why.contains("surname is the family_name"));
+    fn a_role_that_is_told_has_its_notations() {
+        let mut births = of("x", &["13.02.1980"]);
+        let column = StringArray::from(vec!["13.02.1980"]);
+        births.tell(Role::field("birth_date"), &[&column], false);
+        assert!(births.format.is_some_and(|f| f.contains("%d.%m.%Y")));
+        let mut genders = of("x", &["H", "M"]);
+        let column = StringArray::from(vec!["H", "M"]);
+        genders.tell(Role::field("gender"), &[&column], false);
+        assert_eq!(genders.map.get("M"), Some(&"female"));
+        let french = of("Sexe", &["H", "F"]);
+        assert_eq!((french.role, french.map.len()), (Role::field("gender"), 0));
     }
 }

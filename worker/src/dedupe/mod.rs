@@ -2,19 +2,24 @@
 //! those of stage clean, the engine is that of train, match and link.
 
 mod again;
+mod by_value;
 mod clock;
 mod dates;
 mod guess;
+mod japanese;
 mod labels;
 mod names;
 mod need;
+mod nested;
 mod page;
 mod records;
 mod role;
+mod settle;
 mod stats;
 mod summary;
 mod table;
 mod write;
+mod written;
 
 use std::path::{Path, PathBuf};
 
@@ -351,10 +356,8 @@ fn say(tables: &mut [Table], settings: &Settings) -> Result<()> {
     for (column, role) in &settings.fields {
         let mut found = false;
         for table in tables.iter_mut() {
-            if let Some(known) = table.columns.iter_mut().find(|c| c.name == *column) {
-                known.role = *role;
-                known.sure = 4;
-                known.why = "as you said".to_owned();
+            if let Some(at) = table.columns.iter().position(|c| c.name == *column) {
+                table.tell(at, *role)?;
                 found = true;
             }
         }
@@ -364,7 +367,7 @@ fn say(tables: &mut [Table], settings: &Settings) -> Result<()> {
         ensure!(found, "no file has a column {column:?}; {first}");
     }
     for table in tables.iter_mut() {
-        guess::settle(&mut table.columns);
+        settle::settle(&mut table.columns);
         let path = table.path.display();
         if let Some(lost) = table
             .columns

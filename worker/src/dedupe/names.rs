@@ -23,6 +23,10 @@ const FAMILY: &str = "smith johnson williams brown jones garcia miller davis rod
     bernard dubois durand moreau laurent simon michel lefebvre leroy roux david fernandez gomez diaz moreno alvarez romero \
     silva santos ferreira pereira oliveira costa rossi russo ferrari esposito bianchi romano colombo";
 
+/// Frequent family names of Korea, China and Vietnam in plain letters, which most people there have. Two letters that
+/// stand for states elsewhere, and words of places, are left out.
+const EASTERN: &str = "kim lee choi jung kang cho yoon jang lim han seo shin kwon hwang ahn yoo li wang zhang liu chen     yang zhao huang zhou wu xu hu zhu gao lin guo luo nguyen tran pham hoang phan dang bui duong";
+
 /// A column of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {
@@ -43,12 +47,13 @@ pub(super) fn look<'a>(values: impl Iterator<Item = &'a str>) -> Option<Names> {
         match (words.next(), words.next_back()) {
             (Some(one), None) => {
                 given += u32::from(is(one, GIVEN));
-                family += u32::from(is(one, FAMILY));
+                family += u32::from(is(one, FAMILY) || is(one, EASTERN));
             }
             (Some(first), Some(last)) => {
                 let letters = last.chars().all(char::is_alphabetic);
                 let turned = is(first, FAMILY) && is(last, GIVEN);
-                whole += u32::from(is(first, GIVEN) && letters || turned);
+                let eastern = is(first, EASTERN) || is(last, EASTERN);
+                whole += u32::from((is(first, GIVEN) || eastern) && letters || turned);
             }
             _ => {}
         }
@@ -75,6 +80,11 @@ mod tests {
             ("MARY|KYLEE|JOSÉ|Zsófia|John", Some(Names::Given)),
             ("Smith|Okonkwo|MÜLLER|Quibaford", Some(Names::Family)),
             ("Mary Okonkwo|Smith, John|Xu Li", Some(Names::Whole)),
+            ("Kim|Jang|Mi-kyung|Seo", Some(Names::Family)),
+            (
+                "Mi-kyung Kim|Seo-jun Jang|Nguyễn Văn Anh",
+                Some(Names::Whole),
+            ),
             (
                 "Raleigh|Durham|Cary|Wilmington|Asheville|Concord|Monroe|Kinston|Sanford",
                 None,

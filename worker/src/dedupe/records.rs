@@ -83,6 +83,8 @@ impl Labels {
 /// How the columns of a file become fields.
 struct Mapping {
     cleaner: Cleaner,
+    /// Columns of dates with their notations, by number.
+    dates: Vec<(usize, String)>,
     /// Columns that are read, by number.
     used: Vec<(usize, &'static str)>,
     /// The column of the year of birth or of the age, where nothing more is known.
@@ -93,14 +95,13 @@ impl Mapping {
     fn new(table: &Table, country: &str) -> Result<Self> {
         let mut fields = serde_json::Map::new();
         let mut used = Vec::new();
+        let mut dates = Vec::new();
         let mut birth: BTreeMap<Part, usize> = BTreeMap::new();
         for (at, column) in table.columns.iter().enumerate() {
             match column.role {
                 Role::Field(_) => {
-                    let mut mapping = json!({ "from": format!("c{at}") });
-                    if let Some(format) = &column.format {
-                        mapping["format"] = format.as_str().into();
-                    }
+                    let mapping = json!({ "from": format!("c{at}"), "map": column.map });
+                    dates.extend(column.format.clone().map(|format| (at, format)));
                     fields.insert(column.role.as_str().to_owned(), mapping);
                     used.push((at, column.role.as_str()));
                 }
@@ -135,9 +136,24 @@ impl Mapping {
         let cleaner = Cleaner::new(&table.source, &spec, &spec.streams[0], Lookups::default())?;
         Ok(Self {
             cleaner,
+            dates,
             used,
             years,
         })
+    }
+
+    /// The rows with their dates in the notation that normalisers take; what is no date stays as it is.
+    fn with_dates(&self, rows: RecordBatch) -> Result<RecordBatch> {
+        let mut columns = rows.columns().to_vec();
+        for (at, formats) in &self.dates {
+            let said = |value: &str| {
+                let date = super::dates::read(value, formats);
+                date.map_or_else(|| value.to_owned(), |date| date.to_string())
+            };
+            let values = text(&rows, *at).iter().map(|v| v.map(said));
+            columns[*at] = Arc::new(values.collect::<StringArray>());
+        }
+        Ok(RecordBatch::try_new(rows.schema(), columns)?)
     }
 
     /// The clean records of a batch, with the row as record id.
@@ -145,7 +161,7 @@ impl Mapping {
         let count = rows.num_rows() as u64;
         let raw = RawBatch {
             record: None,
-            rows: RawRows::Columns(numbered(rows)?),
+            rows: RawRows::Columns(self.with_dates(numbered(rows)?)?),
             locators: (0..count)
                 .map(|row| Locator::RowGroup { group: 0, row })
                 .collect(),

@@ -18,7 +18,12 @@ use musubi_clean::raw::{Locator, RawFault, RawRows};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use serde_json::Value;
 
-use super::guess::{self, Guess, Seen};
+use super::{
+    guess::{self, Guess, Seen},
+    nested::{self, Leaf},
+    role::Role,
+    settle,
+};
 use crate::{
     profile::{ColumnReport, column::Column, meaning, sniff},
     source::decode::{Decoded, decode},
@@ -35,6 +40,8 @@ pub(super) struct Table {
     /// How it is read, for people.
     pub(super) format: String,
     stream: Stream,
+    /// Its columns, where some are within others.
+    leaves: Option<Vec<Leaf>>,
     pub(super) columns: Vec<Guess>,
     /// Whether its texts are Japanese.
     pub(super) japanese: bool,
@@ -42,6 +49,8 @@ pub(super) struct Table {
     pub(super) rows: Option<u64>,
     /// The country of its phone numbers, where some are in international notation.
     pub(super) country: Option<String>,
+    /// How a date is read of which nothing tells whether month or day comes first.
+    month_first: bool,
 }
 
 /// A row that could not be read.
@@ -105,10 +114,12 @@ impl Table {
             source,
             format,
             stream,
+            leaves: schema_of_parquet(path).and_then(|schema| nested::leaves(&schema)),
             columns: Vec::new(),
             japanese: false,
             rows: None,
             country: None,
+            month_first: false,
         };
         table.look(country, meta.len())?;
         Ok(table)
@@ -116,17 +127,7 @@ impl Table {
 
     /// Guesses from a sample. `size` is that of the file in bytes.
     fn look(&mut self, country: Option<&str>, size: u64) -> Result<()> {
-        let (mut sample, mut rows) = (Vec::new(), 0);
-        let mut seen = None;
-        self.rows(&mut |piece| {
-            if let Piece::Rows(numbers, batch, end) = piece {
-                seen = numbers.last().map(|last| last + 1).zip(end);
-                let part = batch.slice(0, batch.num_rows().min(SAMPLE - rows));
-                rows += part.num_rows();
-                sample.push(part);
-            }
-            Ok(rows < SAMPLE)
-        })?;
+        let (sample, rows, seen) = self.sample()?;
         let Some(first) = sample.first() else {
             bail!(
                 "{} has a header and no rows: there are no records to compare",
@@ -153,7 +154,7 @@ impl Table {
             || (0..schema.fields().len()).flat_map(|at| sample.iter().map(move |b| text(b, at)));
         self.country = country_of_phones(columns().flatten().flatten());
         let country = country.or(self.country.as_deref());
-        let month_first = country.is_some_and(|c| c.eq_ignore_ascii_case("us"));
+        self.month_first = country.is_some_and(|c| c.eq_ignore_ascii_case("us"));
         self.columns = reports
             .iter()
             .enumerate()
@@ -162,10 +163,44 @@ impl Table {
                     report,
                     values: sample.iter().map(|b| text(b, at)).collect(),
                 };
-                guess::guess(&seen, month_first)
+                guess::guess(&seen, self.month_first)
             })
             .collect();
-        guess::settle(&mut self.columns);
+        let leaves = self.leaves.iter().flatten();
+        for (column, _) in self
+            .columns
+            .iter_mut()
+            .zip(leaves)
+            .filter(|(_, l)| l.is_unread())
+        {
+            column.why = "a list of more than values, or a map: not read".to_owned();
+        }
+        settle::settle(&mut self.columns);
+        Ok(())
+    }
+
+    /// The first rows, how many there are, and where the last of them ends: its number from 1, and bytes.
+    #[expect(clippy::type_complexity, reason = "read in one place")]
+    fn sample(&self) -> Result<(Vec<RecordBatch>, usize, Option<(u64, u64)>)> {
+        let (mut sample, mut rows) = (Vec::new(), 0);
+        let mut seen = None;
+        self.rows(&mut |piece| {
+            if let Piece::Rows(numbers, batch, end) = piece {
+                seen = numbers.last().map(|last| last + 1).zip(end);
+                let part = batch.slice(0, batch.num_rows().min(SAMPLE - rows));
+                rows += part.num_rows();
+                sample.push(part);
+            }
+            Ok(rows < SAMPLE)
+        })?;
+        Ok((sample, rows, seen))
+    }
+
+    /// Gives a column the role that the user said: how its values are written is looked for as ever.
+    pub(super) fn tell(&mut self, at: usize, role: Role) -> Result<()> {
+        let (sample, ..) = self.sample()?;
+        let values: Vec<&StringArray> = sample.iter().map(|b| text(b, at)).collect();
+        self.columns[at].tell(role, &values, self.month_first);
         Ok(())
     }
 
@@ -185,10 +220,12 @@ impl Table {
                     true
                 }
                 Decoded::Rows(batch) => {
-                    let RawRows::Columns(rows) = batch.rows else {
-                        bail!(
+                    let rows = match (batch.rows, &self.leaves) {
+                        (RawRows::Columns(rows), _) => rows,
+                        (RawRows::Json(rows), Some(leaves)) => nested::columns(leaves, &rows)?,
+                        (RawRows::Json(_), None) => bail!(
                             "it has columns within columns; write it with a column for each field"
-                        )
+                        ),
                     };
                     let given = numbers.take(&batch.numbers);
                     let bad = numbers.told(self, false)?;
@@ -354,6 +391,12 @@ fn title(kind: &str) -> String {
         _ => "Parquet",
     }
     .to_owned()
+}
+
+/// The columns that a Parquet file says that it has; nothing for other files.
+fn schema_of_parquet(path: &Path) -> Option<Arc<Schema>> {
+    let metadata = ArrowReaderMetadata::load(&File::open(path).ok()?, Default::default()).ok()?;
+    Some(metadata.schema().clone())
 }
 
 /// How many rows a Parquet file says that it has.
