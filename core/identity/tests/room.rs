@@ -8,12 +8,12 @@ use musubi_identity::{Edges, Features, Matcher, Policy, Room, train_within};
 /// Blocks larger than this are refined, so that a small town has hubs, hubs of parts, and parts that stay large.
 const LARGEST: u32 = 8;
 
-/// A town, and a crowd of one age and place of which nothing but given names and e-mails differs.
+/// A town, and a crowd in one house of which nothing but given names and e-mails differs.
 fn records() -> Features {
     let mut records: Vec<Made> = town(600);
     records.extend((0..600).map(|n| {
         let fields = format!(
-            "given_name=g{}; family_name=Crowd; email=p{n}@crowd.example; birth_date=1980-01-01; postal_code=2611AB",
+            "given_name=g{}; family_name=Crowd; email=p{n}@crowd.example; block=7; postal_code=2611AB",
             n % 300
         );
         made(10_000 + n, &fields)

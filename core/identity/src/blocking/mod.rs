@@ -246,15 +246,12 @@ impl<'a> Blocking<'a> {
     }
 
     /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows of the same two sources,
-    /// with their number and with whether no earlier rule makes them. A record that came a thousand times counts as a few:
-    /// its pairs are one story told again. Of a block of very many rows some stand for all.
+    /// with their number and with whether no earlier rule makes them. Of a block of very many rows some stand for all.
     pub(crate) fn kinds_of_pairs(
         &self,
         block: &Block<'_>,
         mut pair: impl FnMut(&Member, &Member, u64, bool),
     ) {
-        /// Copies of one record that count.
-        const COPIES: u64 = 4;
         let mut kinds: Vec<Member> = Vec::new();
         let mut places: HashMap<(u16, Row), usize> = HashMap::new();
         for record in block.records() {
@@ -276,12 +273,12 @@ impl<'a> Blocking<'a> {
             }
         };
         for (at, a) in kinds.iter().enumerate() {
-            let copies = a.copies.min(COPIES);
-            if copies > 1 {
-                each(a, a, pairs_of(copies as usize));
+            let among = pairs_of(a.copies as usize);
+            if among > 0 {
+                each(a, a, among);
             }
             for b in &kinds[at + 1..] {
-                each(a, b, copies * b.copies.min(COPIES));
+                each(a, b, a.copies * b.copies);
             }
         }
     }

@@ -253,10 +253,10 @@ fn random(
             let mut counts = HashMap::new();
             for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
                 let (a, b) = pair(k);
+                let row = |r: u32| &features.rows[r as usize];
                 if !may_be_one(a, b) {
                     continue;
                 }
-                let row = |r: u32| &features.rows[r as usize];
                 let comparing = Comparing::new(features, row(a), row(b));
                 *counts
                     .entry(pattern([row(a), row(b)], comparing))
