@@ -31,8 +31,8 @@ impl Gender {
     }
 }
 
-/// A gender from words, titles and letters of several languages and from the codes of ISO 5218 (0 not known, 1 male, 2 female, 9 not applicable).
-/// Systems that count otherwise map their codes first.
+/// A gender from words, titles and letters of several languages and from the codes of ISO 5218 (0 not known, 1 male,
+/// 2 female, 9 not applicable). Systems that count otherwise map their codes first.
 #[must_use]
 pub fn parse(value: &str) -> Normalised<Gender> {
     let folded = text::lowercase(text::fold(value));

@@ -1,5 +1,5 @@
-//! What the records themselves teach about names (and about dates that stand for none): which words are given and which are family names, and
-//! how each is read. A whole name without a space is split by it, a lone word finds its place, and a name in
+//! What the records themselves teach about names (and about dates that stand for none): which words are given and which
+//! are family names, and how each is read. A whole name without a space is split by it, a lone word finds its place, and a name in
 //! kanji or foreign letters gets the reading that others wrote beside it.
 //!
 //! It is learnt once, when the model is trained, and is pinned with the model: a record means the same

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::LazyLock};
 
 use musubi_clean::{
+    kana,
     name::is_japanese,
     text::{self, is_dash},
 };
@@ -97,7 +98,7 @@ pub(super) fn look<'a>(
         }
         if name.chars().all(|c| matches!(c, 'ぁ'..='ヿ' | ' ')) {
             found.kana += 1;
-            let katakana: String = name.chars().map(katakana).collect();
+            let katakana = kana::katakana(name);
             found.read += u32::from(begins(&katakana, &KANA).is_some());
             found.family_read += u32::from(begins(&katakana, &KANA) == Some(Begins::Is));
             continue;
@@ -148,16 +149,6 @@ impl Counts {
             () if self.family > self.whole => ("family_name", "family names"),
             () => ("name", "names of people"),
         })
-    }
-}
-
-const fn katakana(c: char) -> char {
-    match c {
-        'ぁ'..='ゖ' => match char::from_u32(c as u32 + 0x60) {
-            Some(c) => c,
-            None => c,
-        },
-        c => c,
     }
 }
 

@@ -25,7 +25,8 @@ const FAMILY: &str = "smith johnson williams brown jones garcia miller davis rod
 
 /// Frequent family names of Korea, China and Vietnam in plain letters, which most people there have. Two letters that
 /// stand for states elsewhere, and words of places, are left out.
-const EASTERN: &str = "kim lee choi jung kang cho yoon jang lim han seo shin kwon hwang ahn yoo li wang zhang liu chen     yang zhao huang zhou wu xu hu zhu gao lin guo luo nguyen tran pham hoang phan dang bui duong";
+const EASTERN: &str = "kim lee choi jung kang cho yoon jang lim han seo shin kwon hwang ahn yoo li wang zhang liu chen \
+    yang zhao huang zhou wu xu hu zhu gao lin guo luo nguyen tran pham hoang phan dang bui duong";
 
 /// A column of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,27 +91,24 @@ fn settle_names(columns: &mut [Guess]) {
         let mut columns = columns.iter();
         columns.position(|c| c.role == Role::field(field))
     });
-    let (at, field, why) = match (name, family, given) {
+    let (at, field, beside) = match (name, family, given) {
         (Some(at), Some(part), None) => (at, "given_name", Some(part)),
         (Some(at), None, Some(part)) => (at, "family_name", Some(part)),
         (None, Some(at), None) | (None, None, Some(at)) => (at, "name", None),
         _ => return,
     };
     let (one_word, whole) = columns[at].words;
-    if columns[at].sure == 4
-        || (if why.is_some() {
-            one_word < 0.8
-        } else {
-            whole < 0.5
-        })
-    {
-        return;
-    }
-    columns[at].why = match why {
-        Some(part) => format!("one word beside {}", columns[part].name),
-        None => "names as a whole".to_owned(),
+    let (is_so, why) = match beside {
+        Some(part) => (
+            one_word >= 0.8,
+            format!("one word beside {}", columns[part].name),
+        ),
+        None => (whole >= 0.5, "names as a whole".to_owned()),
     };
-    columns[at].role = Role::field(field);
+    if is_so && columns[at].sure < 4 {
+        columns[at].role = Role::field(field);
+        columns[at].why = why;
+    }
 }
 
 fn drop_whole(columns: &mut [Guess], name: &str, why: &str) {

@@ -114,7 +114,7 @@ impl Table {
             source,
             format,
             stream,
-            leaves: schema_of_parquet(path).and_then(|schema| nested::leaves(&schema)),
+            leaves: parquet(path).and_then(|parquet| nested::leaves(parquet.schema())),
             columns: Vec::new(),
             japanese: false,
             rows: None,
@@ -137,7 +137,9 @@ impl Table {
         self.rows = match seen {
             Some((rows, end)) if !self.is_packed()? => Some(size * rows / end.max(1)),
             Some(_) => None,
-            None => rows_of_parquet(&self.path),
+            None => parquet(&self.path).and_then(|parquet| {
+                u64::try_from(parquet.metadata().file_metadata().num_rows()).ok()
+            }),
         };
         let schema = first.schema();
         let mut reports: Vec<ColumnReport> = Vec::new();
@@ -393,16 +395,9 @@ fn title(kind: &str) -> String {
     .to_owned()
 }
 
-/// The columns that a Parquet file says that it has; nothing for other files.
-fn schema_of_parquet(path: &Path) -> Option<Arc<Schema>> {
-    let metadata = ArrowReaderMetadata::load(&File::open(path).ok()?, Default::default()).ok()?;
-    Some(metadata.schema().clone())
-}
-
-/// How many rows a Parquet file says that it has.
-fn rows_of_parquet(path: &Path) -> Option<u64> {
-    let metadata = ArrowReaderMetadata::load(&File::open(path).ok()?, Default::default()).ok()?;
-    u64::try_from(metadata.metadata().file_metadata().num_rows()).ok()
+/// What a Parquet file says of itself, its columns and rows; nothing for other files.
+fn parquet(path: &Path) -> Option<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(&File::open(path).ok()?, Default::default()).ok()
 }
 
 /// Gives the columns of delimited text names of their own: two columns may have one name in the file.

@@ -175,15 +175,15 @@ impl FeaturesBuilder {
         whole: Option<&str>,
         whole_kana: Option<&str>,
     ) {
-        let part = |c: usize| value(&columns[c], row).map(str::to_owned);
+        let part = |c: usize| value(&columns[c], row);
         let mut told = None;
         let mut name = |name: &str| {
             let (name, generation) = fold::without_generation(name);
             told = told.or(generation);
             name.to_owned()
         };
-        let mut given = part(col::GIVEN).as_deref().map(&mut name);
-        let mut family = part(col::FAMILY).as_deref().map(&mut name);
+        let mut given = part(col::GIVEN).map(&mut name);
+        let mut family = part(col::FAMILY).map(&mut name);
         if let (None, None, Some(whole)) = (&given, &family, whole) {
             (family, given) = fold::split_name(&name(whole));
             // Smith Jr., John.
@@ -192,11 +192,11 @@ impl FeaturesBuilder {
         if let Some(told) = told {
             codes[col::SUFFIX] = self.values[dict_of(col::SUFFIX)].number(told);
         }
-        if let Some(middle) = value(&columns[col::MIDDLE], row) {
+        if let Some(middle) = part(col::MIDDLE) {
             codes[col::MIDDLE] = self.values[dict_of(col::MIDDLE)].number(&fold::name(middle));
         }
-        let (mut given_kana, mut family_kana) =
-            (part(col::GIVEN_READING), part(col::FAMILY_READING));
+        let [mut given_kana, mut family_kana] =
+            [col::GIVEN_READING, col::FAMILY_READING].map(|c| part(c).map(str::to_owned));
         if let (None, None, Some(whole)) = (&given_kana, &family_kana, whole_kana) {
             (family_kana, given_kana) = fold::split_name(whole);
         }
