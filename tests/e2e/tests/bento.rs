@@ -13,7 +13,6 @@ use k8s_openapi::api::{
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
-    runtime::wait::await_condition,
 };
 use musubi::digest::{Ids, published};
 use musubi_api::{
@@ -26,6 +25,7 @@ use serde_json::json;
 use support::{
     World,
     example::{Digests, Example, pipeline, with_postgres},
+    held, soon,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,18 +92,19 @@ async fn everybody_forgets(world: &World) {
     let params = DeleteParams::default();
     let gone = config_maps.delete(&snapshot.config_map, &params).await;
     gone.expect("delete the snapshot");
-    let again = await_condition(
-        config_maps,
-        &snapshot.config_map,
-        |map: Option<&ConfigMap>| map.is_some_and(|map| map.metadata.deletion_timestamp.is_none()),
-    );
-    again.await.expect("the snapshot is made again");
+    held(&config_maps, &snapshot.config_map, |map| {
+        map.is_some_and(|map| map.metadata.deletion_timestamp.is_none())
+    })
+    .await;
 }
 
 /// The run that the schedule makes, which is due in a moment.
 async fn by_cron(world: &World) -> String {
-    let soon: Zoned = Zoned::now().in_tz("Asia/Tokyo").expect("a time zone") + 1.minute();
-    let cron = format!("{} {} * * *", soon.minute(), soon.hour());
+    let now: Zoned = Zoned::now().in_tz("Asia/Tokyo").expect("a time zone");
+    // The schedule is there before its minute is.
+    let ahead = if now.second() < 45 { 1 } else { 2 };
+    let due = now + ahead.minutes();
+    let cron = format!("{} {} * * *", due.minute(), due.hour());
     let pipelines: Api<CustomerPipeline> = Api::namespaced(world.client.clone(), &world.namespace);
     let schedule = json!({ "spec": { "schedule": { "cron": cron, "timeZone": "Asia/Tokyo" } } });
     let (params, schedule) = (PatchParams::default(), Patch::Merge(schedule));
@@ -114,9 +115,7 @@ async fn by_cron(world: &World) -> String {
         last.filter(|name| name != "first")
     };
     let made = |pipeline: Option<&CustomerPipeline>| last(pipeline).is_some();
-    let pipeline = await_condition(pipelines, "bento", made)
-        .await
-        .expect("watch");
+    let pipeline = held(&pipelines, "bento", made).await;
     last(pipeline.as_ref()).expect("a run")
 }
 
@@ -186,14 +185,15 @@ async fn jobs_are_left_alone(world: &World, run: &CustomerPipelineRun) {
     assert_eq!(usize::try_from(attempts), Ok(Stage::ALL.len() + 1));
     let label = format!("musubi.dev/run-uid={}", run.uid().unwrap_or_default());
     let jobs: Api<Job> = Api::namespaced(world.client.clone(), &world.namespace);
-    let found = jobs.list(&ListParams::default().labels(&label)).await;
-    let jobs = found.expect("Jobs").items;
-    assert_eq!(i32::try_from(jobs.len()), Ok(attempts));
-    for job in &jobs {
-        let spec = job.spec.as_ref().expect("a spec");
-        let kept = spec.ttl_seconds_after_finished;
-        assert_eq!(kept, Some(3600), "{}", job.name_any());
-    }
+    let of_run = ListParams::default().labels(&label);
+    let left = async || {
+        let jobs = jobs.list(&of_run).await.expect("Jobs").items;
+        assert_eq!(i32::try_from(jobs.len()), Ok(attempts));
+        let mut kept = jobs.iter().filter_map(|job| job.spec.as_ref());
+        let hour = kept.all(|spec| spec.ttl_seconds_after_finished == Some(3600));
+        hour.then_some(())
+    };
+    soon("every Job may go after an hour", left).await;
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
     let pods = pods.list(&ListParams::default().labels(&label)).await;
     for pod in pods.expect("pods").items {

@@ -45,6 +45,10 @@ async fn a_run_goes_through_whatever_happens() {
         return;
     };
     let (world, storage, example, as_of) = scene(cluster, "chaos").await;
+    let expected = example.on_a_laptop(as_of).await;
+    // Nobody is done before something happens to it.
+    let [clean, matching, link, attach] =
+        [Stage::Clean, Stage::Match, Stage::Link, Stage::Attach].map(|stage| world.hold(stage));
     world.begin("first", "bento", as_of).await;
 
     // The storage has no answers for half a minute, and is slow then.
@@ -52,13 +56,16 @@ async fn a_run_goes_through_whatever_happens() {
     storage.all(Fault::Status(503));
     tokio::time::sleep(Duration::from_secs(30)).await;
     storage.all(Fault::Late(Duration::from_millis(100)));
-    let expected = example.on_a_laptop(as_of).await;
 
     kill_a_pod(&world, Stage::Clean).await;
+    drop(clean);
     delete_a_job(&world, Stage::Match).await;
+    drop(matching);
     replace_the_snapshot(&world, Stage::Link).await;
+    drop(link);
     storage.mend();
     kill_a_pod(&world, Stage::Attach).await;
+    drop(attach);
     world.reaches("first", Stage::Curate).await;
     if world.cluster.is_ours() {
         world.order(&["restart-api-server"]);

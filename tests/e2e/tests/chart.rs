@@ -18,9 +18,10 @@ use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, ListParams},
 };
+use musubi_api::run::Stage;
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
-use support::World;
+use support::{World, soon};
 
 /// Everything that can be switched on.
 const EVERYTHING: [&str; 11] = [
@@ -102,7 +103,8 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
     let Some(cluster) = Cluster::find() else {
         return;
     };
-    let world = World::new(cluster.clone(), "chart").await;
+    let mut world = World::new(cluster.clone(), "chart").await;
+    world.put_proxy();
     pipeline(&world).await;
 
     // What the commit before this one installed.
@@ -111,12 +113,10 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
     let next = std::env::var("MUSUBI_IMAGE_NEXT").unwrap_or_else(|_| cluster.image.clone());
     helm(&world, "install", &before, &cluster.image, &[]);
     let as_of = "2026-11-25T04:30:00+09:00".parse().expect("an instant");
+    // It is in flight until the upgrade is done.
+    let hold = world.hold(Stage::Clean);
     world.begin("first", "shop", as_of).await;
-    world
-        .until("first", |run| {
-            run.status.as_ref().is_some_and(|s| s.stages.len() >= 2)
-        })
-        .await;
+    world.reaches("first", Stage::Clean).await;
 
     let now = Path::new("charts/musubi");
     helm(
@@ -126,6 +126,7 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
         &next,
         &["--set=networkPolicy.enabled=true"],
     );
+    drop(hold);
     world.complete("first").await;
     workers_have_the_image_that_the_run_began_with(&world, &cluster.image).await;
     both_replicas_are_ready_and_one_leads(&world, &cluster).await;
@@ -254,41 +255,49 @@ async fn workers_have_the_image_that_the_run_began_with(world: &World, image: &s
     }
 }
 
-async fn both_replicas_are_ready_and_one_leads(world: &World, cluster: &Cluster) {
+/// What the metrics of each operator say.
+async fn metrics(world: &World, cluster: &Cluster) -> Vec<String> {
     let pods: Api<Pod> = Api::namespaced(world.client.clone(), &world.namespace);
     let operators = ListParams::default().labels("app.kubernetes.io/name=musubi-operator");
     let pods = pods.list(&operators).await.expect("pods").items;
     let alive = pods
         .iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    let metrics: Vec<String> = alive
-        .map(|pod| {
-            let path = format!(
-                "/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics",
-                world.namespace,
-                pod.name_any()
-            );
-            let said = cluster.tool("kubectl", &["get", "--raw", &path]);
-            said.unwrap_or_else(|e| panic!("{e}"))
-        })
-        .collect();
-    assert_eq!(metrics.len(), 2);
-    let leads = |text: &&String| text.contains("\nmusubi_operator_leader 1\n");
-    let leader: Vec<&String> = metrics.iter().filter(leads).collect();
-    assert_eq!(leader.len(), 1, "one leads: {metrics:?}");
+    let metrics = alive.map(|pod| {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods/{}:8080/proxy/metrics",
+            world.namespace,
+            pod.name_any()
+        );
+        let said = cluster.tool("kubectl", &["get", "--raw", &path]);
+        said.unwrap_or_else(|e| panic!("{e}"))
+    });
+    metrics.collect()
+}
+
+async fn both_replicas_are_ready_and_one_leads(world: &World, cluster: &Cluster) {
     let of = format!("{{namespace=\"{}\",pipeline=\"shop\"}}", world.namespace);
-    for line in [
+    let expected = [
         "musubi_runs_ended_total{outcome=\"complete\",reason=\"Complete\"} 1".to_owned(),
         format!("musubi_pipeline_last_run_succeeded{of} 1.0"),
         format!("musubi_pipeline_published_timestamp_seconds{of} 1795548600.0"),
         format!("musubi_pipeline_freshness_objective_seconds{of} 93600.0"),
-    ] {
-        assert!(
-            leader[0].lines().any(|l| l == line),
-            "{line} is not in {}",
-            leader[0]
-        );
-    }
+    ];
+    // What is told of a pipeline follows its run.
+    let told = async || {
+        let metrics = metrics(world, cluster).await;
+        assert_eq!(metrics.len(), 2);
+        let leads = |text: &&String| text.contains("\nmusubi_operator_leader 1\n");
+        let leaders: Vec<&String> = metrics.iter().filter(leads).collect();
+        assert!(leaders.len() < 2, "one leads: {metrics:?}");
+        let said: Vec<&str> = leaders.first()?.lines().collect();
+        let missing = expected.iter().find(|line| !said.contains(&line.as_str()));
+        if let Some(missing) = missing {
+            eprintln!("not told yet: {missing}");
+        }
+        missing.is_none().then_some(())
+    };
+    soon("the leader tells of the run", told).await;
 }
 
 /// A release that looks everywhere, from a namespace of its own.

@@ -8,12 +8,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams},
-    runtime::wait::await_condition,
 };
 use musubi_api::{pipeline::CustomerPipeline, source::Source};
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
-use support::{World, object, operator::from_outside, shop::shop};
+use support::{World, held, object, operator::from_outside, shop::shop};
 
 /// A pipeline over one file of today's, with what else it says.
 async fn pipeline(world: &World, name: &str, more: Value) {
@@ -40,10 +39,7 @@ async fn objects(world: &World, prefix: &str) -> usize {
 async fn gone(pipelines: &Api<CustomerPipeline>, name: &str) {
     let deleted = pipelines.delete(name, &DeleteParams::default()).await;
     deleted.expect("delete");
-    let gone = await_condition(pipelines.clone(), name, |p: Option<&CustomerPipeline>| {
-        p.is_none()
-    });
-    gone.await.expect("watch");
+    held(pipelines, name, |pipeline| pipeline.is_none()).await;
 }
 
 async fn the_namespace_goes_and_the_lake_stays(world: &World) {
@@ -52,10 +48,7 @@ async fn the_namespace_goes_and_the_lake_stays(world: &World) {
     let params = DeleteParams::background();
     let deleted = namespaces.delete(&world.namespace, &params).await;
     deleted.expect("delete the namespace");
-    let gone = await_condition(namespaces, &world.namespace, |n: Option<&Namespace>| {
-        n.is_none()
-    });
-    gone.await.expect("watch");
+    held(&namespaces, &world.namespace, |n| n.is_none()).await;
     assert_eq!(objects(world, "held").await, kept);
 }
 
@@ -79,21 +72,19 @@ async fn a_lake_goes_with_its_pipeline_when_that_is_wished_and_never_with_its_na
     let says = |reason: &'static str| {
         move |source: Option<&Source>| fresh(source).is_some_and(|(_, said)| said == reason)
     };
-    let nothing = await_condition(sources.clone(), "shop", says("NoData"));
-    nothing.await.expect("watch");
+    held(&sources, "shop", says("NoData")).await;
     // What it speaks for was a week ago.
     let week_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(7 * 24);
     world.begin("goes-1", "goes", week_ago).await;
     world.complete("goes-1").await;
-    let stale = await_condition(sources.clone(), "shop", says("Stale"));
-    stale.await.expect("watch");
+    held(&sources, "shop", says("Stale")).await;
     for name in ["stays", "held"] {
         let run = format!("{name}-1");
         world.begin(&run, name, jiff::Timestamp::now()).await;
         world.complete(&run).await;
     }
-    let within = await_condition(sources.clone(), "shop", says("WithinObjective"));
-    let source = within.await.expect("watch").expect("the source");
+    let within = held(&sources, "shop", says("WithinObjective")).await;
+    let source = within.expect("the source");
     assert_eq!(
         fresh(Some(&source)).map(|(status, _)| status).as_deref(),
         Some("True")
@@ -157,9 +148,8 @@ async fn a_lake_that_cannot_be_deleted_says_why_and_can_be_left() {
     pipeline(&world, "held", more).await;
     world.install();
     let pipelines: Api<CustomerPipeline> = Api::namespaced(world.client.clone(), &world.namespace);
-    let held = |p: Option<&CustomerPipeline>| p.is_some_and(|p| !p.finalizers().is_empty());
-    let held = await_condition(pipelines.clone(), "held", held);
-    held.await.expect("watch");
+    let holds = |p: Option<&CustomerPipeline>| p.is_some_and(|p| !p.finalizers().is_empty());
+    held(&pipelines, "held", holds).await;
     let deleted = pipelines.delete("held", &DeleteParams::default()).await;
     deleted.expect("delete");
     let said = |p: Option<&CustomerPipeline>| {
@@ -167,16 +157,12 @@ async fn a_lake_that_cannot_be_deleted_says_why_and_can_be_left() {
         let mut conditions = conditions.into_iter().flatten();
         conditions.any(|c| c.type_ == "Stalled" && c.reason == "SecretNotAllowed")
     };
-    let said = await_condition(pipelines.clone(), "held", said);
-    said.await.expect("watch");
+    held(&pipelines, "held", said).await;
     let retain = Patch::Merge(json!({ "spec": { "deletionPolicy": "Retain" } }));
     let patched = pipelines
         .patch("held", &PatchParams::default(), &retain)
         .await;
     patched.expect("retain");
-    let gone = await_condition(pipelines, "held", |p: Option<&CustomerPipeline>| {
-        p.is_none()
-    });
-    gone.await.expect("watch");
+    held(&pipelines, "held", |pipeline| pipeline.is_none()).await;
     world.remove().await;
 }

@@ -10,12 +10,11 @@ use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api,
     api::{DeleteParams, ListParams, PostParams},
-    runtime::wait::await_condition,
 };
 use musubi_api::run::Stage;
 use musubi_testing::Cluster;
 use serde_json::json;
-use support::{World, kueue, object, shop::shop, stalled};
+use support::{World, held, kueue, object, shop::shop, stalled};
 
 /// The Job of somebody more important, which needs all that the queue has.
 fn urgent(world: &World, priority: &str) -> Job {
@@ -87,14 +86,12 @@ async fn a_run_waits_for_its_queue_and_goes_on_after_somebody_more_important() {
     let made = jobs.create(&PostParams::default(), &job).await;
     made.expect("a Job");
     let evicted = |job: Option<&Job>| job.is_some_and(is_suspended);
-    let evicted = await_condition(jobs.clone(), name, evicted).await;
-    evicted.expect("watch");
+    held(&jobs, name, evicted).await;
     let at_work = |job: Option<&Job>| {
         let status = job.and_then(|job| job.status.as_ref());
         status.is_some_and(|s| s.active == Some(1))
     };
-    let at_work = await_condition(jobs.clone(), "urgent", at_work).await;
-    at_work.expect("watch");
+    held(&jobs, "urgent", at_work).await;
     drop(hold);
     world
         .until("first", |run| stalled(run) == Some("NotAdmitted"))

@@ -18,7 +18,6 @@ use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{DynamicObject, PostParams},
     core::{ApiResource, GroupVersionKind},
-    runtime::wait::await_condition,
 };
 use musubi_api::{
     pipeline::CustomerPipelineRun,
@@ -28,7 +27,7 @@ use musubi_api::{
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use support::World;
+use support::{World, held};
 
 /// The S3 server of what was recorded.
 const RECORDED: &str = "http://10.0.0.9:8333";
@@ -237,12 +236,5 @@ async fn ready(world: &World, kind: &str) {
             .into_iter()
             .any(|c| c["type"] == "Ready" && c["status"] == "True")
     };
-    let waited = tokio::time::timeout(
-        std::time::Duration::from_secs(60),
-        await_condition(api.clone(), &name, says),
-    );
-    if waited.await.is_err() {
-        let object = api.get(&name).await.expect(kind);
-        panic!("{kind} {name}: {}", object.data["status"]);
-    }
+    held(&api, &name, says).await;
 }

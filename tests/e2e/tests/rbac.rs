@@ -19,7 +19,7 @@ use musubi_api::pipeline::{CustomerPipeline, CustomerPipelineRun};
 use musubi_testing::Cluster;
 use serde_json::{Value, json};
 use support::{
-    object,
+    held, object,
     operator::{Operator, kubeconfig},
 };
 use tokio::{
@@ -271,11 +271,8 @@ impl Stage {
             run.and_then(|r| r.status.as_ref())
                 .is_some_and(|s| s.is_over())
         };
-        let first = kube::runtime::wait::await_condition(runs.clone(), "first", over);
-        first.await.expect("watch");
-        let gone =
-            kube::runtime::wait::await_condition(runs, "fails", |run: Option<&_>| run.is_none());
-        gone.await.expect("watch");
+        held(&runs, "first", over).await;
+        held(&runs, "fails", |run| run.is_none()).await;
         process
     }
 

@@ -34,7 +34,21 @@ async fn a_run_is_one_trace_and_needs_nobody_who_takes_it() {
     world.tool("kubectl", &[&restart[..], &[&world.namespace]].concat());
     let first = world.complete("first").await;
     let trace = first.uid().unwrap_or_default().replace('-', "");
-    let whole = |spans: &[Span]| spans.iter().any(|s| s.trace == trace && s.name == "run");
+    let stages = first.status.iter().flat_map(|s| &s.stages);
+    let jobs = stages.filter(|s| s.job.is_some());
+    let (jobs, shards): (Vec<i32>, Vec<i32>) = jobs.map(|s| (s.attempt, s.shards)).unzip();
+    let expected = [
+        ("run", 1),
+        ("stage ", jobs.iter().sum()),
+        ("shard", shards.iter().sum()),
+    ];
+    // Each process sends its own, one sooner than another.
+    let whole = |spans: &[Span]| {
+        expected.iter().all(|(name, n)| {
+            let there = spans.iter().filter(|s| s.name.starts_with(name)).count();
+            i32::try_from(there).is_ok_and(|there| there >= *n)
+        })
+    };
     let spans = collector.until(PATIENCE, whole);
     one_tree(&spans, &trace, &first);
     only_names_and_counts(&spans);

@@ -39,7 +39,11 @@ pub(super) struct Outcome {
     pub(super) passed: u64,
     /// Tests that failed; one when it ended otherwise than well without a word on its tests.
     pub(super) failed: u64,
+    /// Tests that failed the first time, when none failed the second time.
+    pub(super) wavered: u64,
     took: Duration,
+    /// What was run, if it is one that can be run again.
+    binary: Option<Binary>,
 }
 
 /// Builds every test program of the workspace, and gives them in the order in which cargo runs them.
@@ -101,6 +105,15 @@ impl Binary {
     }
 }
 
+impl Outcome {
+    fn of(self, binary: &Binary) -> Self {
+        Self {
+            binary: Some(binary.clone()),
+            ..self
+        }
+    }
+}
+
 /// Runs a command to its end, and hands over each line that it prints.
 fn run(
     title: String,
@@ -133,14 +146,36 @@ fn run(
         title,
         passed,
         failed,
+        wavered: 0,
         took: begun.elapsed(),
+        binary: None,
     })
 }
 
 /// Programs run one after another. What they print is printed as it comes.
 pub(super) fn one_by_one(binaries: &[Binary], environment: &Environment) -> Result<Vec<Outcome>> {
-    let aloud = |binary: &Binary| aloud(binary.title(), binary.command(), environment);
+    let aloud = |binary: &Binary| {
+        let outcome = aloud(binary.title(), binary.command(), environment)?;
+        Ok(outcome.of(binary))
+    };
     binaries.iter().map(aloud).collect()
+}
+
+/// Runs programs a second time, alone, that had tests which failed. Theirs hang on a dozen other programs, and on each
+/// other: what fails once is told, and what fails twice has failed.
+pub(super) fn again(outcomes: &mut [Outcome], environment: &Environment) -> Result<()> {
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.failed > 0) {
+        let Some(binary) = outcome.binary.clone() else {
+            continue;
+        };
+        let title = format!("{} once more", outcome.title);
+        let second = aloud(title, binary.command(), environment)?;
+        if second.failed == 0 {
+            outcome.wavered = outcome.failed;
+            (outcome.passed, outcome.failed) = (second.passed, 0);
+        }
+    }
+    Ok(())
 }
 
 /// Runs the tests in the documentation of every crate.
@@ -171,7 +206,7 @@ pub(super) fn side_by_side(
             let outcome = run(binary.title(), binary.command(), environment, line)?;
             let _one = one.lock().unwrap_or_else(PoisonError::into_inner);
             println!("{said}{}: {:.0?}", outcome.title, outcome.took);
-            Ok(outcome)
+            Ok(outcome.of(binary))
         };
         binaries.iter().map(quietly).collect()
     };
@@ -209,9 +244,9 @@ pub(super) fn count(line: &str, word: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, process::Command};
 
-    use super::{Binary, count, side_by_side};
+    use super::{Binary, again, count, side_by_side};
 
     #[test]
     fn results_are_read_from_the_closing_line() {
@@ -241,5 +276,28 @@ mod tests {
             .collect();
         let expected = [("bin false", 1), ("bin true", 0), ("bin true", 0)];
         assert_eq!(failed, expected);
+    }
+
+    #[test]
+    fn what_passes_the_second_time_is_told_and_what_fails_twice_has_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wavers = folder.path().join("wavers");
+        // Written by somebody else: a file that this process has open cannot be run.
+        let script =
+            r#"printf '#!/bin/sh\nmkdir "$0.seen" || exit 0\nexit 1\n' > "$0" && chmod +x "$0""#;
+        let written = Command::new("sh")
+            .args(["-c", script])
+            .arg(&wavers)
+            .status();
+        assert!(written.expect("sh").success());
+        let wavers = Binary {
+            program: wavers,
+            ..program("wavers")
+        };
+        let mut outcomes = side_by_side(&[vec![program("false"), wavers, program("true")]], &[])
+            .expect("outcomes");
+        again(&mut outcomes, &[]).expect("programs that can be started");
+        let told: Vec<_> = outcomes.iter().map(|o| (o.failed, o.wavered)).collect();
+        assert_eq!(told, [(1, 0), (0, 1), (0, 0)]);
     }
 }

@@ -4,7 +4,6 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command as Blocking, Stdio},
-    time::Duration,
 };
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -12,15 +11,12 @@ use kube::{
     Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
-    runtime::wait::await_condition,
 };
 use musubi_testing::{Cluster, free_port};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
-use super::World;
-
-const MINUTE: Duration = Duration::from_secs(60);
+use super::{World, held};
 
 /// It looks for certificates below `/etc`, whatever its configuration says: gives it one of its own, and becomes it.
 const ITS_ETC: &str = r#"
@@ -164,9 +160,7 @@ impl Queue {
             let mut conditions = conditions.into_iter().flatten();
             conditions.any(|c| c["type"] == "Active" && c["status"] == "True")
         };
-        let active = await_condition(api, &self.name, active);
-        let active = tokio::time::timeout(MINUTE, active).await;
-        active.expect("an active queue").expect("watch");
+        held(&api, &self.name, active).await;
     }
 
     fn everywhere(&self, kind: &str) -> Api<DynamicObject> {
@@ -181,10 +175,7 @@ impl Queue {
     /// Takes away what no namespace holds, once the namespace is gone: what waits in a queue goes while Kueue is there.
     pub(crate) async fn remove(self) {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        let gone = |namespace: Option<&Namespace>| namespace.is_none();
-        let gone = await_condition(namespaces, &self.name, gone);
-        let gone = tokio::time::timeout(MINUTE, gone).await;
-        gone.expect("no namespace").expect("watch");
+        held(&namespaces, &self.name, |namespace| namespace.is_none()).await;
         for kind in ["ClusterQueue", "ResourceFlavor", "WorkloadPriorityClass"] {
             let api = self.everywhere(kind);
             let gone = api.delete(&self.name, &DeleteParams::default()).await;

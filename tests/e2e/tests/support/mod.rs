@@ -16,7 +16,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     sync::Once,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -42,6 +42,8 @@ use serde_json::{Value, json};
 
 /// How long a run may take on a machine with much else to do.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// How long what follows soon may take.
+const SOON: Duration = Duration::from_secs(120);
 /// The bucket of data and lake.
 pub(crate) const BUCKET: &str = "bento";
 
@@ -250,8 +252,7 @@ impl World {
     ) -> CustomerPipelineRun {
         let condition = |run: Option<&CustomerPipelineRun>| run.is_some_and(&holds);
         let runs = self.runs();
-        let patience = soak::either(PATIENCE, 4 * PATIENCE);
-        match tokio::time::timeout(patience, held(&runs, name, condition)).await {
+        match tokio::time::timeout(patience(), watched(&runs, name, condition)).await {
             Ok(run) => run.expect("the run is there"),
             Err(_) => {
                 let run = self.runs().get(name).await.expect("the run");
@@ -334,6 +335,19 @@ impl World {
     }
 }
 
+/// Looks again and again until something is there that follows soon from what was seen: an event, a metric, the answer of
+/// somebody who watches too.
+pub(crate) async fn soon<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < SOON, "it took too long: {what}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Waits until something holds for an object, and gives it. What was watched may be too old for an API server that began
 /// anew: then it is watched anew.
 pub(crate) async fn held<K>(
@@ -344,12 +358,27 @@ pub(crate) async fn held<K>(
 where
     K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
 {
+    match tokio::time::timeout(patience(), watched(api, name, holds)).await {
+        Ok(object) => object,
+        Err(_) => panic!("it took too long: {name} is {:#?}", api.get_opt(name).await),
+    }
+}
+
+/// The same, however long it takes.
+async fn watched<K>(api: &Api<K>, name: &str, holds: impl Fn(Option<&K>) -> bool) -> Option<K>
+where
+    K: Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + kube::Resource + 'static,
+{
     loop {
         match await_condition(api.clone(), name, &holds).await {
             Ok(object) => return object,
             Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
+}
+
+fn patience() -> Duration {
+    soak::either(PATIENCE, 4 * PATIENCE)
 }
 
 /// Why a run does not get on, if it does not.
