@@ -23,7 +23,7 @@ pub const ENDPOINTS: [&str; 2] = [
 ];
 
 /// How long the end of a process may wait for a collector.
-pub const LAST_WORDS: Duration = Duration::from_secs(3);
+pub const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Milliseconds after which a collector that does not answer is given up.
 const TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";

@@ -19,7 +19,7 @@ use musubi::digest::{Ids, published};
 use musubi_api::{pipeline::CustomerPipelineRun, run::Stage};
 use musubi_testing::{
     Cluster,
-    proxy::{Fault, Proxy},
+    proxy::{Fault, Hold, Proxy},
 };
 use rand::Rng as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng as _};
@@ -61,8 +61,7 @@ async fn a_run_goes_through_whatever_happens() {
     drop(clean);
     delete_a_job(&world, Stage::Match).await;
     drop(matching);
-    replace_the_snapshot(&world, Stage::Link).await;
-    drop(link);
+    replace_the_snapshot(&world, Stage::Link, link).await;
     storage.mend();
     kill_a_pod(&world, Stage::Attach).await;
     drop(attach);
@@ -202,9 +201,9 @@ async fn delete_a_job(world: &World, stage: Stage) {
     deleted.expect("delete the Job");
 }
 
-/// Makes another snapshot in the place of the run's, while the pods of a stage are at work; deletes it as soon as the run
-/// says that it will have nothing to do with it.
-async fn replace_the_snapshot(world: &World, stage: Stage) {
+/// Makes another snapshot in the place of the run's, while the pods of a stage are at work, which are held so long;
+/// deletes it as soon as the run says that it will have nothing to do with it.
+async fn replace_the_snapshot(world: &World, stage: Stage, hold: Hold) {
     world.pod_at_work(stage).await;
     let run = world.runs().get("first").await.expect("the run");
     let name = run.status.and_then(|s| s.snapshot).expect("a snapshot");
@@ -228,6 +227,7 @@ async fn replace_the_snapshot(world: &World, stage: Stage) {
     }
     let made = api.create(&PostParams::default(), &other).await;
     made.expect("another snapshot");
+    drop(hold);
     let refuses = |run: &CustomerPipelineRun| {
         let conditions = run.status.iter().flat_map(|s| &s.conditions);
         conditions
