@@ -1,5 +1,14 @@
 //! What stands in a cluster for what the document leaves open.
 
+/// The document's time zone, unless what it schedules is due there while it is followed: then one where it is not.
+fn zone() -> &'static str {
+    let there = jiff::Zoned::now().in_tz("Asia/Tokyo").expect("a time zone");
+    match there.hour() {
+        3 | 4 => "Pacific/Honolulu",
+        _ => "Asia/Tokyo",
+    }
+}
+
 /// A place where the document is followed.
 #[derive(Default)]
 pub(crate) struct Site {
@@ -62,6 +71,7 @@ impl Site {
                 "host: db.example.com",
                 format!("host: {}, port: {}, tls: disable", self.host, self.port),
             ),
+            ("timeZone: Asia/Tokyo", format!("timeZone: {}", zone())),
             ("cargo xtask", self.xtask.clone()),
             ("PIPELINE", self.pipeline.clone()),
             ("RUN", self.run.clone()),
