@@ -26,6 +26,7 @@ mod lexicon;
 mod link;
 mod matching;
 mod model;
+mod nicknames;
 mod placeholders;
 mod policy;
 mod pool;

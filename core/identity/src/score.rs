@@ -131,6 +131,11 @@ impl Frequencies {
     }
 }
 
+/// Whether the values agree in full, but for the places that they have.
+const fn is_swapped(comparison: usize, level: u8) -> bool {
+    matches!(comparison, compare::GIVEN | compare::FAMILY) && level == compare::SWAPPED
+}
+
 /// The records of a run as a model reads them, ready to be matched and linked. Made once, it serves every shard.
 pub struct Matcher {
     pub(crate) features: Features,
@@ -215,7 +220,7 @@ impl Matcher {
 
     /// m, u and household bits of one comparison of a pair.
     pub(crate) fn bits(&self, a: &Row, b: &Row, comparison: usize, level: u8) -> Parts {
-        let frequency = if level == 1 {
+        let frequency = if level == 1 || is_swapped(comparison, level) {
             let of = |row: &Row| self.frequencies[comparison].of(&self.features, row, comparison);
             of(a).max(of(b))
         } else {
@@ -227,15 +232,26 @@ impl Matcher {
     /// The same with full agreement on the rarest value.
     pub(crate) fn most_bits(&self, comparison: usize, level: u8) -> Parts {
         let least = self.frequencies[comparison].least();
-        self.bits_at(comparison, level, least.min(self.u[comparison][1]))
+        let (m, u) = (&self.m[comparison], &self.u[comparison]);
+        let at = usize::from(level);
+        let frequency = match level {
+            1 => least.min(u[1]),
+            level if is_swapped(comparison, level) => least.min(u[1]).min(u[at] + m[1] - m[at]),
+            _ => f32::NAN,
+        };
+        self.bits_at(comparison, level, frequency)
     }
 
     /// The same with a frequency (log2) of the value; NaN for none.
     fn bits_at(&self, comparison: usize, level: u8, frequency: f32) -> Parts {
         let l = usize::from(level);
         let (m, mut u) = (self.m[comparison][l], self.u[comparison][l]);
-        if level == 1 && m < 0.0 && !frequency.is_nan() {
-            u = frequency;
+        if m < 0.0 && !frequency.is_nan() {
+            u = match level {
+                1 => frequency,
+                // Names that changed places tell what the same names do that did not.
+                _ => frequency + m - self.m[comparison][1],
+            };
         }
         if compare::elsewhere(comparison) == Some(level) {
             return Parts::default();

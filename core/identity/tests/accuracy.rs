@@ -11,8 +11,9 @@ use std::{
 
 use anyhow::Result;
 use arrow::array::{Array as _, ArrayRef, RecordBatch, StringArray};
+use common::made::{Made, batch, id, made};
 use common::{Labelled, Measured};
-use musubi_identity::{Features, FeaturesBuilder, Model, Policy, train};
+use musubi_identity::{Features, FeaturesBuilder, Matcher, Model, Policy, explain, train};
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -118,6 +119,116 @@ fn swapped_names_weigh_no_more_than_equal_ones() -> Result<()> {
         let (exact, swapped) = (weight("exact"), weight("swapped"));
         assert!(swapped <= exact + 1e-3, "{swapped} and {exact}");
     }
+    Ok(())
+}
+
+/// People with a few names: each of a hundred pairs of names belongs to six, who have two records.
+fn namesakes(of: impl Fn(u32, &str, &str) -> String) -> Vec<Made> {
+    const GIVEN: [&str; 10] = [
+        "Quiana", "Tobin", "Merle", "Ludo", "Yael", "Britt", "Casimir", "Odile", "Fenna", "Zeno",
+    ];
+    const FAMILY: [&str; 10] = [
+        "Wix",
+        "Okafor",
+        "Lindqvist",
+        "Baptiste",
+        "Jurek",
+        "Haddad",
+        "Pruitt",
+        "Selassie",
+        "Vance",
+        "Moto",
+    ];
+    let record = |n: u32| {
+        let person = n / 2;
+        let (given, family) = (person % 10, person / 10 % 10);
+        let fields = of(n, GIVEN[given as usize], FAMILY[family as usize]);
+        made(n, &fields)
+    };
+    (0..1200).map(record).collect()
+}
+
+/// People of one name make the same address of it, at one provider or another: that is no sign that they are one person
+/// whose birth date is wrong.
+#[test]
+fn addresses_made_of_a_common_name_teach_nothing() -> Result<()> {
+    let records = namesakes(|n, given, family| {
+        let person = n / 2;
+        let (a, b) = (person.wrapping_mul(7919), person.wrapping_mul(104_729));
+        format!(
+            "given_name={given}; family_name={family}; email={given}.{family}@p{}.example; birth_date={}-{:02}-{:02}",
+            person / 100,
+            1930 + a % 70,
+            1 + b % 12,
+            1 + (a + b) % 28
+        )
+    });
+    let model = train(
+        &Features::build(&[batch(&records)?])?,
+        &Policy::default(),
+        1,
+    );
+    let birth = model.comparisons.iter().find(|c| c.comparison == "birth");
+    let different = birth.and_then(|c| c.levels.last()).expect("a level").m;
+    assert!(different < 0.03, "{different}");
+    Ok(())
+}
+
+/// Names that changed places are two different ones in neither place, though one of them has a slip as well.
+#[test]
+fn names_that_changed_places_are_known_in_spite_of_a_slip() -> Result<()> {
+    let records = [
+        made(0, "given_name=Nancy; family_name=Thornbury"),
+        made(1, "given_name=Thornbury; family_name=Nanxy"),
+        made(2, "given_name=Thornbury; family_name=Ruth"),
+    ];
+    let features = Features::build(&[batch(&records)?])?;
+    let model = train(&features, &Policy::default(), 1);
+    let matcher = Matcher::new(features, &model);
+    for (other, want) in [(1, "somewhat similar"), (2, "different")] {
+        let told = explain(&matcher, &model, &id(0), &id(other))?;
+        let levels: Vec<&str> = told.comparisons.iter().map(|c| c.level).collect();
+        assert_eq!(levels, [want, want]);
+    }
+    Ok(())
+}
+
+/// A rare name that changed places tells as much as one that did not, and a common one as little.
+#[test]
+fn names_that_changed_places_weigh_by_how_frequent_they_are() -> Result<()> {
+    let mut records =
+        namesakes(|_, given, family| format!("given_name={given}; family_name={family}"));
+    for (n, (given, family)) in (5000..).zip([
+        ("Quiana", "Wix"),
+        ("Wix", "Quiana"),
+        ("Aurelio", "Zandvoort"),
+        ("Aurelio", "Zandvoort"),
+        ("Zandvoort", "Aurelio"),
+    ]) {
+        records.push(made(
+            n,
+            &format!("given_name={given}; family_name={family}"),
+        ));
+    }
+    let features = Features::build(&[batch(&records)?])?;
+    let model = train(&features, &Policy::default(), 1);
+    let matcher = Matcher::new(features, &model);
+    let weight =
+        |a: u32, b: u32| Ok::<_, anyhow::Error>(explain(&matcher, &model, &id(a), &id(b))?.weight);
+    let (rare, rare_swapped) = (weight(5002, 5003)?, weight(5002, 5004)?);
+    let (common, common_swapped) = (weight(0, 5000)?, weight(0, 5001)?);
+    assert!(
+        (rare - rare_swapped).abs() < 1.0,
+        "{rare} and {rare_swapped}"
+    );
+    assert!(
+        (common - common_swapped).abs() < 1.0,
+        "{common} and {common_swapped}"
+    );
+    assert!(
+        rare_swapped > common_swapped + 4.0,
+        "{rare_swapped} and {common_swapped}"
+    );
     Ok(())
 }
 

@@ -497,6 +497,21 @@ fn one_name_meets_in_kanji_kana_and_letters() -> Result<()> {
 }
 
 #[test]
+fn one_person_goes_by_a_name_and_its_short_form() -> Result<()> {
+    let case = run(
+        &Policy::default(),
+        &[
+            "given_name=Margaret; family_name=Thornbury; phone=+819055550001".to_owned(),
+            "given_name=Peggy; family_name=Thornbury; phone=+819055550001".to_owned(),
+            "given_name=Ruth; family_name=Thornbury; phone=+819055550001".to_owned(),
+        ],
+    )?;
+    assert_eq!(case.customers[0], case.customers[1]);
+    assert_ne!(case.customers[0], case.customers[2]);
+    Ok(())
+}
+
+#[test]
 fn a_phone_on_many_nameless_records_with_homes_of_their_own_joins_nobody() -> Result<()> {
     let delivered = |to: u32| {
         format!(

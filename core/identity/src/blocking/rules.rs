@@ -115,7 +115,7 @@ pub(crate) const RULES: [Rule; 30] = [
     rule("family and postal code", &[Family, Postal], &[FAMILY, AREA]),
     rule("given and town", &[Given, Town], &[GIVEN, STREET]),
     rule("family and town", &[Family, Town], &[FAMILY, STREET]),
-    rule("e-mail local part", &[EmailName], &[EMAIL]),
+    rule("e-mail local part", &[EmailName], &[EMAIL, GIVEN, FAMILY]),
     rule("birth", &[Birth], &[BIRTH]),
     rule("sounds of both names", &[Sounds], &[GIVEN, FAMILY]),
     rule("given and city", &[Given, City], &[GIVEN, AREA]),

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::features::{Dict, Features, Row, Script, Shape, col, dict_of};
 use crate::fold::is_age;
+use crate::nicknames;
 
 /// Similarities (Jaro-Winkler) from which on names are alike, and other texts.
 const SOMEWHAT: f64 = 0.8;
@@ -161,6 +162,9 @@ fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usiz
         let homophones = known && of_a.script == Script::Kanji && of_b.script == Script::Kanji;
         return Level(if homophones { 6 } else { 2 });
     }
+    if comparison == GIVEN && nicknames::meet(of_a.nicknames, of_b.nicknames) {
+        return Level(2);
+    }
     if comparison == GIVEN && goes_by_middle(a, b) {
         return Level(3);
     }
@@ -187,11 +191,24 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
     let (x, y) = (a[own], b[own]);
     let four =
         |own: usize, other: usize| [a[own], b[own], a[other], b[other]].iter().all(|c| *c != 0);
-    let similar = |x: u32, y: u32| x != 0 && y != 0 && similar_name(texts, x, y) <= 5;
-    match crosses(a, b, own, other) {
-        (true, true) => return 3,
-        (true, false) if similar(b[own], a[other]) => return 3,
-        (false, true) if similar(a[own], b[other]) => return 3,
+    // Of names that changed places, one is the same and the other one more or less.
+    let crossed = |x: u32, y: u32| match similar_name(texts, x, y) {
+        _ if x == 0 || y == 0 => None,
+        ..=5 => Some(3),
+        6 => Some(6),
+        _ => None,
+    };
+    let crosses_here = crosses(a, b, own, other);
+    let level = match crosses_here {
+        (true, true) => Some(3),
+        (true, false) => crossed(b[own], a[other]),
+        (false, true) => crossed(a[own], b[other]),
+        _ => None,
+    };
+    if let Some(level) = level {
+        return level;
+    }
+    match crosses_here {
         // A record with one name only, that is the other's other name: it counts once, where it is missing.
         (true, _) | (_, true) if !four(own, other) => return if x == 0 || y == 0 { 3 } else { 0 },
         _ => {}

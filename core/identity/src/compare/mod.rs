@@ -57,9 +57,12 @@ pub struct Comparison {
     pub(crate) household: f64,
 }
 
+/// The level of names that changed places.
+pub(crate) const SWAPPED: u8 = 3;
+
 const NAME_LEVELS: &[&str] = &[
     "exact",
-    "same reading",
+    "same reading or nickname",
     "swapped",
     "similar",
     "initial or start",

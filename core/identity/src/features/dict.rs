@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Texts, col};
-use crate::fold;
+use crate::{fold, nicknames};
 
 /// The distinct values of a column, sorted; code `n` is `values[n]`, code 0 is missing.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,8 @@ pub(crate) struct Shape {
     pub(crate) len: u8,
     /// Writing: letters of different ones cannot be compared.
     pub(crate) script: Script,
+    /// Names that it is a form of, as a given name: [`nicknames::lines`].
+    pub(crate) nicknames: [u8; 2],
 }
 
 /// A hash of half the length, never 0 but for 0.
@@ -110,6 +112,10 @@ impl Facts {
                     .fold(0, |start, (c, at)| start | (u32::from(c) & 0xff) << at),
                 len: value.chars().count().min(255) as u8,
                 script: script(value),
+                nicknames: match column {
+                    col::GIVEN => nicknames::lines(value),
+                    _ => [0; 2],
+                },
             },
             derived,
             prefix: hash(&value[..start]),

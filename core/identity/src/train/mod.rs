@@ -16,7 +16,7 @@ mod sample;
 
 use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
 use crate::compare::{
-    BIRTH, COMPARISON, COMPARISONS, EMAIL, FAMILY, GIVEN, LEVELS, Levels, elsewhere,
+    BIRTH, COMPARISON, COMPARISONS, EMAIL, FAMILY, GIVEN, LEVELS, Levels, SWAPPED, elsewhere,
 };
 use crate::features::{Features, col};
 use crate::fold::is_age;
@@ -57,8 +57,6 @@ const HARDLY_ANY: f64 = 0.1;
 const DIFFERENT: usize = COMPARISON[BIRTH].levels.len();
 const GENERATION: usize = DIFFERENT + 1;
 
-/// The level of names that changed places.
-const SWAPPED: usize = 3;
 /// The level of e-mail addresses that agree before the @, and how often those of two people do at least: most are made
 /// of a name that they have in common.
 const LOCAL_PART: usize = 2;
@@ -362,6 +360,8 @@ impl Fit {
                 self.u[c][l] = (n + BELIEF_U * believed[c][l]) / (total + BELIEF_U);
             }
         }
+        let local_part = &mut self.u[EMAIL][LOCAL_PART];
+        *local_part = local_part.max(SAME_NAME);
     }
 
     /// Makes one level again of birth dates that differ: the only one that pairs are scored by.
@@ -378,7 +378,8 @@ impl Fit {
     fn temper(&mut self) {
         for c in [GIVEN, FAMILY] {
             let (m, u) = (&self.m[c], &mut self.u[c]);
-            u[SWAPPED] = u[SWAPPED].max(m[SWAPPED] * u[1] / m[1]);
+            let swapped = usize::from(SWAPPED);
+            u[swapped] = u[swapped].max(m[swapped] * u[1] / m[1]);
         }
         let local_part = &mut self.u[EMAIL][LOCAL_PART];
         *local_part = local_part.max(SAME_NAME);
