@@ -11,6 +11,7 @@ mod labels;
 mod names;
 mod need;
 mod nested;
+mod order;
 mod page;
 mod records;
 mod role;

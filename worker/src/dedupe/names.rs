@@ -28,6 +28,12 @@ const FAMILY: &str = "smith johnson williams brown jones garcia miller davis rod
 const EASTERN: &str = "kim lee choi jung kang cho yoon jang lim han seo shin kwon hwang ahn yoo li wang zhang liu chen \
     yang zhao huang zhou wu xu hu zhu gao lin guo luo nguyen tran pham hoang phan dang bui duong";
 
+/// Whether a word in plain small letters is a frequent family name somewhere, and a given name.
+pub(super) fn known(word: &str) -> [bool; 2] {
+    let is = |list: &str| list.split_ascii_whitespace().any(|name| name == word);
+    [is(FAMILY) || is(EASTERN), is(GIVEN)]
+}
+
 /// A column of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Names {

@@ -23,6 +23,7 @@ use super::{
     Watch,
     clock::{self, Clock},
     guess::age,
+    order::Order,
     role::{Part, Role},
     table::{BadRow, Piece, Table, numbered, text},
 };
@@ -89,10 +90,12 @@ struct Mapping {
     used: Vec<(usize, &'static str)>,
     /// The column of the year of birth or of the age, where nothing more is known.
     years: Option<(usize, Part)>,
+    /// The column of whole names, where their order is to be told, and the number of the file.
+    names: Option<(usize, usize)>,
 }
 
 impl Mapping {
-    fn new(table: &Table, country: &str) -> Result<Self> {
+    fn new(table: &Table, number: usize, country: &str) -> Result<Self> {
         let mut fields = serde_json::Map::new();
         let mut used = Vec::new();
         let mut dates = Vec::new();
@@ -123,6 +126,9 @@ impl Mapping {
             let told = [Part::Year, Part::Age].into_iter();
             years = told.filter_map(|part| Some((at(part)?, part))).next();
         }
+        let mut columns = table.columns.iter();
+        let names = columns.position(|c| c.role == Role::field("name"));
+        let names = names.map(|at| (at, number));
         used.extend(years.map(|(at, _)| (at, "birth_date")));
         let spec = json!({
             "system": "crm", "country": country,
@@ -139,11 +145,13 @@ impl Mapping {
             dates,
             used,
             years,
+            names,
         })
     }
 
-    /// The rows with their dates in the notation that normalisers take; what is no date stays as it is.
-    fn with_dates(&self, rows: RecordBatch) -> Result<RecordBatch> {
+    /// The rows with their dates in the notation that normalisers take, and names that say which word is the family
+    /// name; what is no date stays as it is.
+    fn readable(&self, rows: RecordBatch, order: &Order) -> Result<RecordBatch> {
         let mut columns = rows.columns().to_vec();
         for (at, formats) in &self.dates {
             let said = |value: &str| {
@@ -153,15 +161,20 @@ impl Mapping {
             let values = text(&rows, *at).iter().map(|v| v.map(said));
             columns[*at] = Arc::new(values.collect::<StringArray>());
         }
+        if let Some((at, table)) = self.names
+            && let Some(names) = order.told(table, text(&rows, at))
+        {
+            columns[at] = names;
+        }
         Ok(RecordBatch::try_new(rows.schema(), columns)?)
     }
 
     /// The clean records of a batch, with the row as record id.
-    fn clean(&self, rows: &RecordBatch, numbers: &[u64]) -> Result<RecordBatch> {
+    fn clean(&self, rows: &RecordBatch, numbers: &[u64], order: &Order) -> Result<RecordBatch> {
         let count = rows.num_rows() as u64;
         let raw = RawBatch {
             record: None,
-            rows: RawRows::Columns(self.with_dates(numbered(rows)?)?),
+            rows: RawRows::Columns(self.readable(numbered(rows)?, order)?),
             locators: (0..count)
                 .map(|row| Locator::RowGroup { group: 0, row })
                 .collect(),
@@ -251,6 +264,7 @@ struct Build<'a> {
     clock: &'a mut Clock,
     watch: &'a dyn Watch,
     memory: u64,
+    order: Order,
 }
 
 /// Reads all files.
@@ -273,6 +287,7 @@ pub(super) fn read(
         clock,
         watch,
         memory,
+        order: Order::learn(tables)?,
     };
     build.reserve(tables.iter().filter_map(|table| table.rows).sum());
     for (number, table) in tables.iter().enumerate() {
@@ -308,7 +323,7 @@ impl Build<'_> {
         country: &str,
         answers: &Answers<'_>,
     ) -> Result<()> {
-        let mapping = Mapping::new(table, country)?;
+        let mapping = Mapping::new(table, number as usize, country)?;
         let column = |name: Option<&str>| {
             let mut names = table.columns.iter();
             name.and_then(|name| names.position(|c| c.name == name))
@@ -379,7 +394,7 @@ impl Build<'_> {
             .par_iter()
             .map(|(numbers, rows)| {
                 let global: Vec<u64> = numbers.iter().map(|n| base + n).collect();
-                mapping.clean(rows, &global)
+                mapping.clean(rows, &global, &self.order)
             })
             .collect::<Result<_>>()?;
         let mut bad = std::mem::take(bad).into_iter().peekable();

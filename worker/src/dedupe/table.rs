@@ -198,6 +198,30 @@ impl Table {
         Ok((sample, rows, seen))
     }
 
+    /// Hands over the first rows that have values in some columns.
+    pub(super) fn first_values(
+        &self,
+        columns: &[usize],
+        rows: usize,
+        sink: &mut dyn FnMut(&[&str]),
+    ) -> Result<()> {
+        let mut seen = 0;
+        self.rows(&mut |piece| {
+            if let Piece::Rows(_, batch, _) = piece {
+                let columns: Vec<&StringArray> =
+                    columns.iter().map(|at| text(&batch, *at)).collect();
+                for row in 0..batch.num_rows() {
+                    if columns.iter().all(|c| c.is_valid(row)) {
+                        let values: Vec<&str> = columns.iter().map(|c| c.value(row)).collect();
+                        sink(&values);
+                    }
+                }
+                seen += batch.num_rows();
+            }
+            Ok(seen < rows)
+        })
+    }
+
     /// Gives a column the role that the user said: how its values are written is looked for as ever.
     pub(super) fn tell(&mut self, at: usize, role: Role) -> Result<()> {
         let (sample, ..) = self.sample()?;

@@ -245,20 +245,23 @@ fn western(given: &str, family: &str) -> PersonName {
     }
 }
 
+/// Whether a word of a name in Latin letters is a title.
+#[must_use]
+pub fn is_title(word: &str) -> bool {
+    TITLES.contains(&word.trim_end_matches('.').to_lowercase().as_str())
+}
+
 fn untitled(words: &str) -> Vec<&str> {
     let all: Vec<&str> = words.split(' ').filter(|word| !word.is_empty()).collect();
-    let is_title =
-        |word: &&str| TITLES.contains(&word.trim_end_matches('.').to_lowercase().as_str());
-    let start = all.iter().take_while(|word| is_title(word)).count();
-    let end = all[start..]
-        .iter()
-        .rev()
-        .take_while(|word| is_title(word))
-        .count();
+    let is_title = |word: &&&str| is_title(word);
+    let start = all.iter().take_while(is_title).count();
+    let end = all[start..].iter().rev().take_while(is_title).count();
     all[start..all.len() - end].to_vec()
 }
 
-fn is_capitals(word: &str) -> bool {
+/// Whether a word is written in capitals, as family names are beside given names that are not.
+#[must_use]
+pub fn is_capitals(word: &str) -> bool {
     word.chars().filter(|c| c.is_alphabetic()).count() > 1 && !word.chars().any(char::is_lowercase)
 }
 
