@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
 use musubi_clean::{date, text};
 
 use super::written;
@@ -32,6 +32,12 @@ const YEAR_LAST: [[&str; 2]; 7] = [
     ["%m%d%Y", "%d%m%Y"],
 ];
 
+/// Six digits: year first, month first, day first.
+const SHORT: [&str; 3] = ["%y%m%d", "%m%d%y", "%d%m%y"];
+
+/// Stand among notations for numbers that count: days as spreadsheets do, seconds and milliseconds since 1970.
+const COUNTS: [&str; 3] = ["serial", "seconds", "milliseconds"];
+
 /// What a sample of a column's values tells of its dates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Dates {
@@ -45,8 +51,13 @@ pub(super) struct Dates {
     pub(super) reach_back: bool,
 }
 
-/// Looks at values. `month_first` says how a date is read of which nothing tells whether month or day comes first.
-pub(super) fn look<'a>(values: impl Iterator<Item = &'a str>, month_first: bool) -> Dates {
+/// Looks at values. `month_first` says how a date is read of which nothing tells whether month or day comes first;
+/// `said`, that they are dates, whatever they look like: then numbers may count days or seconds.
+pub(super) fn look<'a>(
+    values: impl Iterator<Item = &'a str>,
+    month_first: bool,
+    said: bool,
+) -> Dates {
     let values: Vec<String> = values.map(|v| text::fold(v).to_string()).collect();
     if values.is_empty() {
         return Dates::default();
@@ -75,6 +86,16 @@ pub(super) fn look<'a>(values: impl Iterator<Item = &'a str>, month_first: bool)
         formats.extend(if first { pair } else { [pair[1], pair[0]] });
     }
     formats.extend((hits(WORDS) > 0).then_some(WORDS));
+    // A number is one by chance now and then: most have to be.
+    let numbers = SHORT
+        .into_iter()
+        .chain(said.then_some(COUNTS).into_iter().flatten());
+    let numbers = numbers.map(|format| (hits(format), format));
+    let most = numbers.rev().max_by_key(|(hits, _)| *hits);
+    formats.extend(
+        most.filter(|(hits, _)| hits * 10 >= values.len() * 9)
+            .map(|(_, f)| f),
+    );
     let all: Vec<&str> = YEAR_FIRST.into_iter().chain(formats).collect();
     let all = all.join(" | ");
     // Years first that only a time or a sign behind them hides count as well.
@@ -114,6 +135,9 @@ pub(super) fn read(value: &str, formats: &str) -> Option<Date> {
         if format == WORDS {
             return written::read(day, today.year());
         }
+        if COUNTS.contains(&format) {
+            return counted(day, format).filter(|date| *date <= today);
+        }
         let found = date::parse(day, Some(format)).value?;
         let to_come = format.contains("%y") && found > today;
         if to_come {
@@ -122,6 +146,23 @@ pub(super) fn read(value: &str, formats: &str) -> Option<Date> {
             Some(found)
         }
     })
+}
+
+/// The date that a number counts to. Spreadsheets begin on 30 December 1899; what they count before 1910 are small
+/// numbers of anything, and so are the first months of seconds.
+fn counted(number: &str, format: &str) -> Option<Date> {
+    // Telephone numbers begin with zeros.
+    let n: i64 = (!number.starts_with('0')).then_some(number)?.parse().ok()?;
+    let since_1970 = match format {
+        "serial" => {
+            let days = (3653..100_000).contains(&n).then_some(n)?;
+            return Date::constant(1899, 12, 30).checked_add(days.days()).ok();
+        }
+        "seconds" if n.abs() >= 10_000_000 => Timestamp::from_second(n),
+        "milliseconds" if n.abs() >= 10_000_000_000 => Timestamp::from_millisecond(n),
+        _ => return None,
+    };
+    Some(since_1970.ok()?.to_zoned(TimeZone::UTC).date())
 }
 
 fn today() -> Date {
@@ -166,9 +207,13 @@ mod tests {
                 1.0,
                 Some("%m/%d/%Y"),
             ),
+            (&["500102", "851231", "991130"][..], 1.0, Some("%y%m%d")),
+            (&["310150", "311285"][..], 1.0, Some("%d%m%y")),
+            (&["500102", "123456", "999999"][..], 0.0, None),
+            (&["30567", "12345"][..], 0.0, None),
             (&["hello", "1"][..], 0.0, None),
         ] {
-            let found = look(values.iter().copied(), true);
+            let found = look(values.iter().copied(), true, false);
             let rest = found.format.as_deref().unwrap_or_default();
             let mut rest = rest.split(" | ").skip(YEAR_FIRST.len() - 1);
             let last = rest.next();
@@ -180,11 +225,30 @@ mod tests {
     #[test]
     fn what_nothing_tells_is_read_by_the_country_and_said() {
         let values = ["01/02/1980", "03/04/1981"];
-        let [american, british] = [true, false].map(|m| look(values.into_iter(), m));
+        let [american, british] = [true, false].map(|m| look(values.into_iter(), m, false));
         assert!(american.ambiguous && british.ambiguous);
         let of = |d: Dates| d.format.unwrap_or_default();
         assert!(of(american).contains("%m/%d/%Y | %d/%m/%Y"));
         assert!(of(british).contains("%d/%m/%Y | %m/%d/%Y"));
+    }
+
+    #[test]
+    fn numbers_count_when_they_are_said_to_be_dates() {
+        for (values, first) in [
+            (["30567", "12346.0", "29221"], "1983-09-08"),
+            (["432000000", "-86400000", "-631152000"], "1983-09-10"),
+            (
+                ["432000000000", "-631152000000", "315532800000"],
+                "1983-09-10",
+            ),
+        ] {
+            let found = look(values.into_iter(), true, true);
+            let format = found.format.expect("a notation");
+            let date = read(values[0], &format).map(|d| d.to_string());
+            assert_eq!(date.as_deref(), Some(first), "{format}");
+        }
+        let postcodes = look(["99999", "95014", "94043"].into_iter(), true, true);
+        assert_eq!(postcodes.understood, 0.0, "nobody is born yet to come");
     }
 
     #[test]
@@ -201,7 +265,7 @@ mod tests {
 
     #[test]
     fn births_reach_far_back() {
-        let of = |values: &[&str]| look(values.iter().copied(), false).reach_back;
+        let of = |values: &[&str]| look(values.iter().copied(), false, false).reach_back;
         assert!(of(&["1950-01-02", "1971-02-03", "2001-03-04"]));
         assert!(!of(&["2019-01-02", "2020-02-03", "1971-03-04"]));
     }

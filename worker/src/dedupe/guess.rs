@@ -46,7 +46,7 @@ impl Guess {
         (self.format, self.map) = (None, BTreeMap::new());
         let texts = || texts(values);
         if role == Role::field("birth_date") {
-            self.format = dates::look(texts().take(2000), month_first).format;
+            self.format = dates::look(texts().take(2000), month_first, true).format;
         }
         if role == Role::field("gender") {
             self.map = genders(texts);
@@ -177,10 +177,8 @@ pub(super) fn guess(seen: &Seen<'_>, month_first: bool) -> Guess {
     if words::is_of_somebody_else(&report.name) {
         return ignored("about somebody else");
     }
-    let dates = || {
-        let sample = seen.texts().take(2000);
-        dates::look(sample, month_first)
-    };
+    let look = |said| dates::look(seen.texts().take(2000), month_first, said);
+    let (dates, said_dates) = (|| look(false), || look(true));
     let found = |(role, why, format): Found, sure: u8| {
         let mut guess = Guess {
             format,
@@ -199,7 +197,7 @@ pub(super) fn guess(seen: &Seen<'_>, month_first: bool) -> Guess {
     }
     let said = meaning::said(&report.name);
     if let Some((meant, exactly)) = said
-        && let Some((role, why, format)) = by_name(seen, meant, &dates)
+        && let Some((role, why, format)) = by_name(seen, meant, &said_dates)
     {
         let why = if why.is_empty() { "by its name" } else { why };
         return found((role, why, format), 2 + u8::from(exactly));
