@@ -136,7 +136,7 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
     );
     assert!(tested.contains("Succeeded"), "{tested}");
 
-    // The next run has the next image.
+    // The next run has the next image, by its digest in a cluster of our own.
     world.begin("second", "shop", as_of).await;
     let second = world
         .until("second", |run| {
@@ -170,13 +170,11 @@ async fn a_release_lives_through_an_upgrade_and_leaves_its_resources_behind() {
 
 /// Installed or upgraded as anybody would.
 fn helm(world: &World, order: &str, chart: &Path, image: &str, more: &[&str]) {
-    let (repository, tag) = image.rsplit_once(':').expect("an image with a tag");
-    let repository = format!("image.repository={repository}");
-    let tag = format!("image.tag={tag}");
+    let [repository, which] = support::image(image);
     let chart = chart.to_string_lossy();
     let release = [order, "musubi", &chart, "--namespace", &world.namespace];
     let wait = ["--wait", "--timeout=5m", "--set=lease.seconds=9"];
-    let image = ["--set", &repository, "--set", &tag];
+    let image = ["--set", &repository, "--set", &which];
     let args = [&release[..], &wait, &image, more];
     world.tool("helm", &args.concat());
 }
@@ -302,14 +300,12 @@ async fn both_replicas_are_ready_and_one_leads(world: &World, cluster: &Cluster)
 
 /// A release that looks everywhere, from a namespace of its own.
 async fn one_operator_looks_at_every_namespace(world: &World, cluster: &Cluster) {
-    let (repository, tag) = cluster.image.rsplit_once(':').expect("an image with a tag");
-    let repository = format!("image.repository={repository}");
-    let tag = format!("image.tag={tag}");
+    let [repository, which] = support::image(&cluster.image);
     let args = [
         ["upgrade", "--install", "musubi-wide", "charts/musubi"].as_slice(),
         &["--namespace=musubi-wide", "--create-namespace", "--wait"],
         &["--timeout=5m", "--set=clusterWide=true", "--set=replicas=1"],
-        &["--set", &repository, "--set", &tag],
+        &["--set", &repository, "--set", &which],
     ];
     world.tool("helm", &args.concat());
     let as_of = "2026-11-26T04:30:00+09:00".parse().expect("an instant");

@@ -14,7 +14,7 @@ pub struct Cluster {
     pub kubeconfig: PathBuf,
     /// Address of this machine that pods reach.
     pub host: String,
-    /// Image on every node with the programs under test, as `repository:tag`.
+    /// Image on every node with the programs under test, as `repository:tag` or `repository@digest`.
     pub image: String,
     /// Folder with `kubectl` and `helm`.
     tools: PathBuf,

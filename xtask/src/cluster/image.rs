@@ -16,13 +16,13 @@ use super::{Place, programs::done};
 /// What a worker trusts.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// Packs programs into an image and imports it on every node.
+/// Packs programs into an image and imports it on every node. Gives its name by its digest.
 pub(super) fn load_programs(
     place: &Place,
     bin: &Path,
     name: &str,
     programs: &[PathBuf],
-) -> Result<()> {
+) -> Result<String> {
     let begun = Instant::now();
     let root = place.run.join("image-root");
     let _ = fs::remove_dir_all(&root);
@@ -44,13 +44,16 @@ pub(super) fn load_programs(
     if Path::new(AUTHORITIES).exists() {
         fs::copy(AUTHORITIES, root.join(AUTHORITIES.trim_start_matches('/')))?;
     }
-    let archive = pack(place, name, &root, &json!([]))?;
+    let Packed { archive, by_digest } = pack(place, name, &root, &json!([]))?;
     for socket in place.containerds() {
         import(bin, &socket, &archive)?;
     }
     fs::remove_dir_all(&root)?;
-    println!("cluster: {name} loaded in {:.1?}", begun.elapsed());
-    Ok(())
+    println!(
+        "cluster: {name} loaded in {:.1?}, {by_digest} too",
+        begun.elapsed()
+    );
+    Ok(by_digest)
 }
 
 /// Gives a node the image that every pod's sandbox is made of, and those that were loaded before it came.
@@ -66,19 +69,6 @@ pub(super) fn load_all(place: &Place, bin: &Path, socket: &Path) -> Result<()> {
     }
     for archive in fs::read_dir(archives)?.flatten() {
         import(bin, socket, &archive.path())?;
-    }
-    Ok(())
-}
-
-/// Gives an image a further name, on every node that is there.
-pub(super) fn rename(place: &Place, bin: &Path, from: &str, to: &str) -> Result<()> {
-    for socket in place.containerds() {
-        done(
-            Command::new(bin.join("ctr"))
-                .arg("--address")
-                .arg(&socket)
-                .args(["--namespace=k8s.io", "images", "tag", "--force", from, to]),
-        )?;
     }
     Ok(())
 }
@@ -107,8 +97,17 @@ fn import(bin: &Path, socket: &Path, archive: &Path) -> Result<()> {
     )
 }
 
-/// An OCI archive with one layer: the folder. It stays, for nodes that come later.
-fn pack(place: &Place, name: &str, root: &Path, entry: &Value) -> Result<PathBuf> {
+/// An image.
+struct Packed {
+    /// An OCI archive.
+    archive: PathBuf,
+    /// `repository@sha256:…`.
+    by_digest: String,
+}
+
+/// Makes an image of one layer: the folder. Its archive stays, for nodes that come later. Nodes know it by its name, and
+/// by its digest as if it came from a registry.
+fn pack(place: &Place, name: &str, root: &Path, entry: &Value) -> Result<Packed> {
     let folder = place.run.join("image");
     let _ = fs::remove_dir_all(&folder);
     let blobs = folder.join("blobs/sha256");
@@ -147,9 +146,18 @@ fn pack(place: &Place, name: &str, root: &Path, entry: &Value) -> Result<PathBuf
         "config": typed(config, "config.v1+json"),
         "layers": [typed(layer, "layer.v1.tar")],
     }))?;
-    let mut manifest = typed(manifest, "manifest.v1+json");
-    manifest["annotations"] = json!({ "io.containerd.image.name": name });
-    let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
+    let manifest = typed(manifest, "manifest.v1+json");
+    let digest = manifest["digest"].as_str().context("a digest")?;
+    let repository = name
+        .rsplit_once(':')
+        .map_or(name, |(repository, _)| repository);
+    let by_digest = format!("{repository}@{digest}");
+    let named = |name: &str| {
+        let mut manifest = manifest.clone();
+        manifest["annotations"] = json!({ "io.containerd.image.name": name });
+        manifest
+    };
+    let index = json!({ "schemaVersion": 2, "manifests": [named(name), named(&by_digest)] });
     fs::write(folder.join("index.json"), serde_json::to_vec(&index)?)?;
     fs::write(
         folder.join("oci-layout"),
@@ -167,7 +175,7 @@ fn pack(place: &Place, name: &str, root: &Path, entry: &Value) -> Result<PathBuf
             .args(["oci-layout", "index.json", "blobs"]),
     )?;
     fs::remove_dir_all(&folder)?;
-    Ok(archive)
+    Ok(Packed { archive, by_digest })
 }
 
 /// Moves a file to the blobs, by its digest.

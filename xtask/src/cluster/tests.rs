@@ -8,8 +8,6 @@ use super::{Leash, Place, build, down, image, prerequisites, up};
 
 /// Image with the programs under test.
 const IMAGE: &str = "localhost/musubi:test";
-/// The same image under another name, for upgrades.
-const NEXT: &str = "localhost/musubi:next";
 
 /// A cluster, as long as this value lives.
 pub(crate) struct Held {
@@ -18,6 +16,8 @@ pub(crate) struct Held {
     tools: PathBuf,
     /// Folder with Kueue.
     kueue: PathBuf,
+    /// The same image by its digest, for upgrades.
+    next: String,
     /// None when the cluster was up before: it stays.
     leash: Option<ChildStdin>,
 }
@@ -33,7 +33,7 @@ impl Held {
             ("MUSUBI_CLUSTER_XTASK", this_program()),
             ("MUSUBI_KUEUE", self.kueue.display().to_string()),
             ("MUSUBI_IMAGE", IMAGE.into()),
-            ("MUSUBI_IMAGE_NEXT", NEXT.into()),
+            ("MUSUBI_IMAGE_NEXT", self.next.clone()),
         ]
     }
 }
@@ -80,13 +80,13 @@ pub(crate) fn hold(
         Some(_) => None,
         None => up::run(&place, &bin, Leash::Held)?,
     };
-    let held = Held {
+    let mut held = Held {
         place,
         tools: bin.clone(),
         kueue: kueue.parent().unwrap_or(&kueue).to_owned(),
+        next: String::new(),
         leash,
     };
-    image::load_programs(&held.place, &bin, IMAGE, programs)?;
-    image::rename(&held.place, &bin, IMAGE, NEXT)?;
+    held.next = image::load_programs(&held.place, &bin, IMAGE, programs)?;
     Ok(Some(held))
 }

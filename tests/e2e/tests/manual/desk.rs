@@ -61,15 +61,12 @@ impl Desk {
         std::fs::copy(&world.cluster.kubeconfig, folder.join("kubeconfig")).expect("kubeconfig");
 
         let image = world.cluster.image.clone();
-        let (repository, tag) = image.rsplit_once(':').expect("an image with a tag");
         let next = std::env::var("MUSUBI_IMAGE_NEXT").unwrap_or_else(|_| image.clone());
-        let (_, next) = next.rsplit_once(':').expect("an image with a tag");
         let (key, secret) = world.s3_keys();
         let (user, password) = warehouse.keys();
         let site = Site {
             namespace: world.namespace.clone(),
-            repository: repository.into(),
-            tags: [tag, next].map(str::to_owned),
+            images: [image, next],
             bucket: BUCKET.into(),
             endpoint: world.s3_endpoint(),
             keys: [key, secret].map(str::to_owned),

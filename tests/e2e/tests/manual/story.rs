@@ -183,18 +183,12 @@ pub(crate) const STORY: &[Step] = &[
     then("helm upgrade musubi-crds", deployed),
     then("helm upgrade musubi", |desk, said| {
         deployed(desk, said);
-        has(
-            &desk.get("deployment/musubi", IMAGE),
-            &format!(":{}", desk.site.tags[1]),
-        );
+        assert_eq!(desk.get("deployment/musubi", IMAGE), desk.site.images[1]);
     }),
     // Rollback
     then("helm history musubi", |_, said| has(said, "superseded")),
     then("helm rollback musubi", |desk, _| {
-        has(
-            &desk.get("deployment/musubi", IMAGE),
-            &format!(":{}", desk.site.tags[0]),
-        );
+        assert_eq!(desk.get("deployment/musubi", IMAGE), desk.site.images[0]);
         newer::stands_until_it_is_cancelled(desk);
     }),
     run("kubectl annotate cpl shop musubi.dev/paused=true"),

@@ -1,5 +1,7 @@
 //! What stands in a cluster for what the document leaves open.
 
+use crate::support;
+
 /// The document's time zone, unless what it schedules is due there while it is followed: then one where it is not.
 fn zone() -> &'static str {
     let there = jiff::Zoned::now().in_tz("Asia/Tokyo").expect("a time zone");
@@ -13,10 +15,8 @@ fn zone() -> &'static str {
 #[derive(Default)]
 pub(crate) struct Site {
     pub(crate) namespace: String,
-    /// Image, without its tag.
-    pub(crate) repository: String,
-    /// Tag of what is installed, and of what it is upgraded to.
-    pub(crate) tags: [String; 2],
+    /// Image of what is installed, and of what it is upgraded to.
+    pub(crate) images: [String; 2],
     pub(crate) bucket: String,
     pub(crate) endpoint: String,
     /// Access key and secret key of the bucket.
@@ -38,25 +38,18 @@ impl Site {
     /// # Errors
     /// What is left open still.
     pub(crate) fn fill(&self, text: &str) -> Result<String, String> {
-        let Self {
-            tags, keys, login, ..
-        } = self;
+        let Self { keys, login, .. } = self;
+        let [[repository, installed], [_, upgraded]] =
+            self.images.each_ref().map(|image| support::image(image));
         let table = [
             ("namespace retail", format!("namespace {}", self.namespace)),
             (
                 "namespace: retail",
                 format!("namespace: {}", self.namespace),
             ),
-            ("registry.example.com/musubi", self.repository.clone()),
-            // Images of the test have no registry that would know their digest.
-            (
-                "image.digest=sha256:4f1c…",
-                format!("image.tag={}", tags[0]),
-            ),
-            (
-                "image.digest=sha256:9a3b…",
-                format!("image.tag={}", tags[1]),
-            ),
+            ("image.repository=registry.example.com/musubi", repository),
+            ("image.digest=sha256:4f1c…", installed),
+            ("image.digest=sha256:9a3b…", upgraded),
             ("KEY_ID=…", format!("KEY_ID={}", keys[0])),
             ("ACCESS_KEY=…", format!("ACCESS_KEY={}", keys[1])),
             ("KEY_ID: …", format!("KEY_ID: {}", keys[0])),

@@ -103,18 +103,12 @@ impl World {
 
     /// Installs or upgrades the operator with more values than a test needs anyway.
     pub(crate) fn release(&self, order: &str, more: &[&str]) {
-        let (repository, tag) = self
-            .cluster
-            .image
-            .rsplit_once(':')
-            .expect("an image with a tag");
-        let repository = format!("image.repository={repository}");
-        let tag = format!("image.tag={tag}");
+        let [repository, which] = image(&self.cluster.image);
         let release = [order, "musubi", "charts/musubi"];
         let args = [
             &release[..],
             &["--namespace", &self.namespace, "--wait", "--timeout=5m"],
-            &["--set", &repository, "--set", &tag],
+            &["--set", &repository, "--set", &which],
             &["--set=lease.seconds=9"],
             more,
         ];
@@ -394,6 +388,18 @@ pub(crate) fn reason<'a>(
     let mut conditions = conditions.into_iter();
     let found = conditions.find(|c| c.type_ == kind && c.status == "True");
     found.map(|c| c.reason.as_str())
+}
+
+/// What the chart is told of an image: its repository, and its digest or tag.
+pub(crate) fn image(name: &str) -> [String; 2] {
+    let (repository, which) = match name.split_once('@') {
+        Some((repository, digest)) => (repository, format!("image.digest={digest}")),
+        None => {
+            let (repository, tag) = name.rsplit_once(':').expect("an image with a tag");
+            (repository, format!("image.tag={tag}"))
+        }
+    };
+    [format!("image.repository={repository}"), which]
 }
 
 /// A resource of ours.
