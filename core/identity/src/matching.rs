@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError};
 use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use crate::blocking::{Blocking, Member, Room, Sketches, Tile};
+use crate::blocking::{Blocking, Room, Sketches, Tile};
+use crate::bound::Course;
 use crate::compare::Glance;
 use crate::copies::Copies;
 use crate::edge::{Edge, Edges};
@@ -14,9 +15,6 @@ use crate::error::IdentityError;
 use crate::features::{RecordSet, Row};
 use crate::policy::Policy;
 use crate::score::{Matcher, probability};
-
-/// Records of a block that are not put side by side first.
-const FEW: usize = 4;
 
 /// Which records are new or other than before, and the keys that they have.
 struct Touched {
@@ -34,6 +32,8 @@ struct Looking<'a> {
     touched: Option<Touched>,
     /// But for pairs among copies.
     copies: Option<&'a Copies>,
+    /// What the records can be told apart by.
+    course: &'a Course,
 }
 
 impl Matcher {
@@ -68,6 +68,7 @@ impl Matcher {
             shard: (shard, shards),
             touched,
             copies: None,
+            course: &self.course_of(policy),
         });
         found.sort();
         Ok(found)
@@ -94,6 +95,7 @@ impl Matcher {
         let sketches = self.sketches();
         let blocking = Blocking::over(&self.features, sketches.as_deref(), &self.hubs);
         let copies = Copies::of(self, &blocking, policy);
+        let course = self.course_of(policy);
         let mut out = Edges::default();
         for shard in looked_at {
             out.absorb(self.pairs_of_shard(&Looking {
@@ -102,6 +104,7 @@ impl Matcher {
                 shard: (shard, shards),
                 touched: None,
                 copies: Some(&copies),
+                course: &course,
             }));
         }
         let copies = copies.into_edges(&out.edges);
@@ -109,6 +112,12 @@ impl Matcher {
         out.edges.extend(copies);
         out.sort();
         out
+    }
+
+    /// By what the records can be told apart.
+    fn course_of(&self, policy: &Policy) -> Course {
+        let keep = policy.review_probability as f32;
+        self.course(&self.features.columns_in_use(), keep)
     }
 
     fn touched(&self, blocking: &Blocking<'_>, changed: &RecordSet) -> Touched {
@@ -181,6 +190,7 @@ impl Matcher {
             policy,
             touched,
             copies,
+            course,
             ..
         } = looking;
         let is_touched = |record: u32| touched.as_ref().is_none_or(|t| t.is[record as usize]);
@@ -196,50 +206,50 @@ impl Matcher {
                 || copies.is_some_and(|c| c.same(a, b)))
                 && (is_touched(a) || is_touched(b))
         };
-        let mut score =
-            |[left, right]: [u32; 2], [a, b]: [&Row; 2], glances: Option<[&Glance; 2]>| {
-                out.pairs += 1;
-                let Some(levels) = self.levels_reaching([a, b], glances, keep) else {
-                    return;
-                };
-                let weight = self.parts(a, b, &levels).weight();
-                let edge = Edge {
-                    left,
-                    right,
-                    weight,
-                    probability: probability(weight),
-                    rule: tile.block.rule as u8,
-                    levels,
-                };
-                if edge.probability >= keep {
-                    out.edges.push(edge);
+        let rule = tile.block.rule;
+        let [ones, others] = tile.records().map(|records| blocking.side(rule, records));
+        // Of most blocks, few pairs are made by no earlier rule: what is compared is looked up for those alone.
+        let (mut pairs, mut seen) = (Vec::new(), Vec::new());
+        let mut places = [&ones, &others].map(|side| vec![u32::MAX; side.records().len()]);
+        let among = others.records().is_empty();
+        for (n, a) in ones.records().iter().enumerate() {
+            let (side, from) = if among { (&ones, n + 1) } else { (&others, 0) };
+            blocking.owned(&tile.block, (&ones, n), (side, from), |at| {
+                if counts(*a, side.records()[at]) {
+                    let mut see = |of: usize, at: usize, record: u32| {
+                        let place = &mut places[of][at];
+                        if *place == u32::MAX {
+                            *place = seen.len() as u32;
+                            seen.push(record);
+                        }
+                        *place
+                    };
+                    let b = see(usize::from(!among), at, side.records()[at]);
+                    pairs.push((see(0, n, *a), b));
                 }
-            };
-        if tile.block.len() <= FEW {
-            // Most of these pairs are made by an earlier rule: what is compared need not be looked up.
-            let row = |record: u32| &self.features.rows[record as usize];
-            let records = tile.block.records();
-            let records: Vec<_> = records.map(|r| (r, blocking.sketch(r))).collect();
-            for (n, (a, of_a)) in records.iter().enumerate() {
-                for (b, of_b) in &records[n + 1..] {
-                    if counts(*a, *b) && blocking.owns(&tile.block, of_a, of_b) {
-                        score([*a, *b], [row(*a), row(*b)], None);
-                    }
-                }
-            }
-            return out;
+            });
         }
-        let [ones, others] = tile.records().map(|records| blocking.members(records));
-        let mut pair = |a: &Member, b: &Member| {
-            if counts(a.record, b.record) && blocking.owns(&tile.block, &a.sketch, &b.sketch) {
-                let glances = Some([&a.glance, &b.glance]);
-                score([a.record, b.record], [&a.row, &b.row], glances);
-            }
-        };
-        for (n, a) in ones.iter().enumerate() {
-            match others.is_empty() {
-                true => ones[n + 1..].iter().for_each(|b| pair(a, b)),
-                false => others.iter().for_each(|b| pair(a, b)),
+        let rows = seen.iter().map(|r| &self.features.rows[*r as usize]);
+        let rows: Vec<&Row> = rows.collect();
+        let glances = Glance::of_all(&self.features, &rows, &course.in_use);
+        out.pairs = pairs.len() as u64;
+        for (left, right) in pairs {
+            let [left, right] = [left, right].map(|place| place as usize);
+            let (rows, glances) = ([rows[left], rows[right]], [&glances[left], &glances[right]]);
+            let Some(levels) = self.levels_reaching(course, rows, Some(glances)) else {
+                continue;
+            };
+            let weight = self.parts(rows[0], rows[1], &levels).weight();
+            let edge = Edge {
+                left: seen[left],
+                right: seen[right],
+                weight,
+                probability: probability(weight),
+                rule: rule as u8,
+                levels,
+            };
+            if edge.probability >= keep {
+                out.edges.push(edge);
             }
         }
         out

@@ -75,6 +75,15 @@ impl<'a> Tile<'a> {
 pub(crate) struct Blocks(Vec<Vec<u64>>);
 
 impl Blocks {
+    /// The records of a key, in ascending order.
+    pub(crate) fn records_of(&self, rule: usize, key: u32) -> Vec<u32> {
+        let entries = &self.0[rule];
+        let begin = entries.partition_point(|e| ((e >> 32) as u32) < key);
+        let of_key = entries[begin..].iter();
+        let of_key = of_key.take_while(|e| (**e >> 32) as u32 == key);
+        of_key.map(|e| *e as u32).collect()
+    }
+
     /// The blocks of a rule, ordered by key.
     pub(crate) fn of(&self, rule: usize) -> impl ParallelIterator<Item = Block<'_>> {
         self.0[rule]

@@ -26,13 +26,36 @@ const COLUMNS: [(usize, u64); 6] = [
     (col::BLOCK, 3),
 ];
 
+/// All columns that may be read.
+pub(super) const COLUMNS_READ: [usize; 8] = [
+    col::GIVEN,
+    col::FAMILY,
+    col::GIVEN_READING,
+    col::FAMILY_READING,
+    col::TOWN,
+    col::BUILDING,
+    col::CITY,
+    col::BLOCK,
+];
+
+/// The texts of a record whose letters count, with their marks.
+pub(super) struct Texts<'f>([(&'f str, u64); COLUMNS.len()]);
+
+impl<'f> Texts<'f> {
+    pub(super) fn of(f: &'f Features, row: &Row) -> Self {
+        Self(COLUMNS.map(|(column, kind)| {
+            let column = as_read(row, column);
+            let text = &f.dicts[dict_of(column)].values[row[column] as usize];
+            (text, kind)
+        }))
+    }
+}
+
 /// The values of a record's bands, the same in every run; all are 0 when it has too few grams.
-pub(super) fn bands(f: &Features, row: &Row) -> [u32; BANDS] {
+pub(super) fn bands(Texts(texts): &Texts<'_>) -> [u32; BANDS] {
     let mut bins = [u64::MAX; BINS];
     let mut grams = 0;
-    for (column, kind) in COLUMNS {
-        let column = as_read(row, column);
-        let text = &f.dicts[dict_of(column)].values[row[column] as usize];
+    for (text, kind) in texts {
         let mut before = 0;
         for letter in text.chars() {
             let gram = mix(kind << 42 | before << 21 | u64::from(letter));
@@ -95,7 +118,7 @@ mod tests {
         ]);
         let features = Features::build(&[batch.expect("a batch")]).expect("features");
         let rows = features.rows.iter();
-        rows.map(|row| bands(&features, row)).collect()
+        rows.map(|row| bands(&Texts::of(&features, row))).collect()
     }
 
     fn meet(a: &[u32; BANDS], b: &[u32; BANDS]) -> bool {

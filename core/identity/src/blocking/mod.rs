@@ -9,22 +9,24 @@ mod grams;
 mod postings;
 mod room;
 mod rules;
+mod side;
 
-use std::borrow::Cow;
+use std::hash::BuildHasher as _;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 use rayon::prelude::*;
 
 use crate::compare::Glance;
-use crate::features::{Features, Row};
+use crate::features::{Features, Row, col};
 
 pub(crate) use blocks::{Block, Tile};
+use grams::Texts;
 pub(crate) use postings::Postings;
 pub(crate) use room::Pass;
 pub use room::Room;
 pub(crate) use rules::Sketch;
 pub(crate) use rules::{GRAMS_KEYS, GRAMS_RULE, RULES};
-use rules::{Part, bits, is_manifold, refined_key, refinements};
+use rules::{Held, Part, bits, is_manifold, looked_at, refined_key, refinements};
 
 /// A bit for each rule.
 const RULE_BITS: [u32; RULES.len()] = bits();
@@ -44,32 +46,81 @@ pub(crate) struct Hubs {
 impl Hubs {
     /// What rules that are not left out look at.
     fn sketch(&self, features: &Features, row: &Row) -> Sketch {
-        Sketch::of(features, row, !self.idle[GRAMS_RULE])
+        let with_grams = !self.idle[GRAMS_RULE];
+        Sketch::of(features, row, with_grams.then(|| Texts::of(features, row)))
+    }
+
+    /// The same of several records.
+    fn sketches<'f>(
+        &self,
+        features: &'f Features,
+        rows: &'f [Row],
+    ) -> impl Iterator<Item = Sketch> + use<'f> {
+        // Texts are random places in memory: those of all are looked up before the first is read.
+        let texts = (!self.idle[GRAMS_RULE]).then(|| {
+            let texts = rows.iter().map(|row| Texts::of(features, row));
+            texts.collect::<Vec<_>>()
+        });
+        let mut texts = texts.into_iter().flatten();
+        rows.iter()
+            .map(move |row| Sketch::of(features, row, texts.next()))
     }
 }
 
-/// A record of a block with what its pairs look at, side by side with the other members in memory.
-pub(crate) struct Member {
+/// Records of a block with the same row, and what their pairs look at.
+pub(crate) struct Kind<'a> {
+    /// The first of them.
     pub(crate) record: u32,
-    pub(crate) row: Row,
-    /// Records of the block that it stands for, those with the same row.
-    pub(crate) copies: u64,
+    pub(crate) row: &'a Row,
     pub(crate) glance: Glance,
-    pub(crate) sketch: Sketch,
+    /// How many there are.
+    copies: u64,
+    sketch: Sketch,
 }
 
-/// What rules look at, of every record.
-pub(crate) struct Sketches(Vec<Sketch>);
+/// What rules look at, of every record: words that are of use, side by side.
+pub(crate) struct Sketches {
+    words: Vec<u32>,
+    held: Held,
+    /// The columns that some record has something in.
+    in_use: [bool; col::WIDTH],
+}
 
 impl Sketches {
     /// Where there is room to keep it.
     pub(crate) fn within(room: Room, features: &Features, hubs: &Hubs) -> Option<Self> {
-        let rows = features.rows.par_iter();
-        let all = || rows.map(|row| hubs.sketch(features, row)).collect();
-        room.keeps_sketches(features.len()).then(|| Self(all()))
+        let in_use = features.columns_in_use();
+        let held = Held::of(looked_at(|r| !hubs.idle[r], &in_use));
+        let width = held.columns.len();
+        const PIECE: usize = 64;
+        if width == 0 || !room.keeps_sketches(features.len()) {
+            return None;
+        }
+        let mut words = vec![0; features.len() * width];
+        let pieces = words.par_chunks_mut(PIECE * width);
+        let pieces = pieces.zip(features.rows.par_chunks(PIECE));
+        pieces.for_each(|(words, rows)| {
+            let sketches = hubs.sketches(features, rows);
+            for (words, sketch) in words.chunks_exact_mut(width).zip(sketches) {
+                for (word, column) in words.iter_mut().zip(&held.columns) {
+                    *word = sketch.word(*column);
+                }
+            }
+        });
+        Some(Self {
+            words,
+            held,
+            in_use,
+        })
     }
 
-    /// What it takes for so many records.
+    /// The words of a record.
+    fn of(&self, record: u32) -> &[u32] {
+        let width = self.held.columns.len();
+        &self.words[record as usize * width..][..width]
+    }
+
+    /// The most that it takes for so many records.
     fn bytes(records: usize) -> u64 {
         (records * size_of::<Sketch>()) as u64
     }
@@ -83,8 +134,16 @@ pub(crate) struct Blocking<'a> {
     hubs: &'a Hubs,
     /// Whether a rule has hubs.
     refined: [bool; RULES.len()],
-    /// What a rule needs, as a set of parts; of one that is left out what no pair has.
+    /// What a rule needs, as a set of parts; of one that is left out, or needs what no record has, what no pair has.
     needs: [u32; RULES.len()],
+    /// Rules without hubs, as a set.
+    plain: u32,
+    /// Of the rules at work, what they need and their bits, in order.
+    at_work: Vec<(u32, u32)>,
+    /// What of two records they look at.
+    held: Held,
+    /// The columns that some record has something in, as far as is known.
+    in_use: [bool; col::WIDTH],
 }
 
 impl<'a> Blocking<'a> {
@@ -103,25 +162,44 @@ impl<'a> Blocking<'a> {
         for (rule, _) in &hubs.keys {
             refined[usize::from(*rule)] = true;
         }
+        let in_use = sketches.map_or([true; col::WIDTH], |sketches| sketches.in_use);
+        let held = match sketches {
+            Some(sketches) => sketches.held.clone(),
+            None => Held::of(looked_at(|r| !hubs.idle[r], &in_use)),
+        };
+        let needs: [u32; RULES.len()] = std::array::from_fn(|r| match RULES[r].needs() {
+            needs if !hubs.idle[r] && needs & !held.parts == 0 => needs,
+            _ => u32::MAX,
+        });
+        let plain = refined.iter().zip(RULE_BITS);
+        let plain = plain.fold(0, |all, (refined, bit)| {
+            all | if *refined { 0 } else { bit }
+        });
+        let at_work = needs.into_iter().zip(RULE_BITS);
+        let at_work = at_work.filter(|(needs, _)| *needs != u32::MAX).collect();
         Self {
             features,
             sketches,
             hubs,
             refined,
-            needs: std::array::from_fn(|r| match hubs.idle[r] {
-                true => u32::MAX,
-                false => RULES[r].needs(),
-            }),
+            needs,
+            plain,
+            at_work,
+            held,
+            in_use,
         }
     }
 
     /// What rules look at, of a record.
-    pub(crate) fn sketch(&self, record: u32) -> Cow<'_, Sketch> {
+    pub(crate) fn sketch(&self, record: u32) -> Sketch {
         match self.sketches {
-            Some(sketches) => Cow::Borrowed(&sketches.0[record as usize]),
+            Some(sketches) => {
+                let words = sketches.of(record).iter().copied();
+                Sketch::of_words(self.held.columns.iter().copied().zip(words))
+            }
             None => {
                 let row = &self.features.rows[record as usize];
-                Cow::Owned(self.hubs.sketch(self.features, row))
+                self.hubs.sketch(self.features, row)
             }
         }
     }
@@ -201,15 +279,14 @@ impl<'a> Blocking<'a> {
     fn meet(&self, block: &Block<'_>, shared: u32, a: &Sketch, b: &Sketch) -> bool {
         // Two values may share a key by chance.
         let needs = self.needs[block.rule];
-        let sure = !self.refined[block.rule] && !is_manifold(block.rule);
         shared & needs == needs
-            && (sure || self.leaf_of(block.rule, shared, a, b) == Some(block.key))
+            && (self.is_sure(block.rule)
+                || self.leaf_of(block.rule, shared, a, b) == Some(block.key))
     }
 
-    /// Whether this block is the one that scores the pair.
-    pub(crate) fn owns(&self, block: &Block<'_>, a: &Sketch, b: &Sketch) -> bool {
-        let shared = a.shared(b);
-        self.meet(block, shared, a, b) && self.is_first(block.rule, shared, a, b)
+    /// Whether a pair that shares what a rule needs is in one of its blocks only.
+    fn is_sure(&self, rule: usize) -> bool {
+        !self.refined[rule] && !is_manifold(rule)
     }
 
     /// Whether no earlier rule makes a pair.
@@ -219,7 +296,11 @@ impl<'a> Blocking<'a> {
         for (needs, bit) in self.needs.iter().zip(RULE_BITS) {
             made |= if shared & needs == *needs { bit } else { 0 };
         }
-        made &= RULE_BITS[rule] - 1;
+        self.is_none_of(made & (RULE_BITS[rule] - 1), shared, a, b)
+    }
+
+    /// Whether none of some rules, which find what they need among what a pair shares, makes it.
+    fn is_none_of(&self, mut made: u32, shared: u32, a: &Sketch, b: &Sketch) -> bool {
         while made != 0 {
             if self.makes_sharing(made.trailing_zeros() as usize, shared, a, b) {
                 return false;
@@ -229,42 +310,45 @@ impl<'a> Blocking<'a> {
         true
     }
 
-    /// Some records of a block, in ascending order.
-    pub(crate) fn members(&self, records: impl Iterator<Item = u32>) -> Vec<Member> {
-        records.map(|record| self.member(record)).collect()
-    }
-
-    fn member(&self, record: u32) -> Member {
-        let row = self.features.rows[record as usize];
-        Member {
-            record,
-            row,
-            copies: 1,
-            sketch: self.sketch(record).into_owned(),
-            glance: Glance::of(self.features, &row),
-        }
-    }
-
     /// Calls `pair` for the pairs that a block makes, once for all pairs of the same two rows of the same two sources,
     /// with their number and with whether no earlier rule makes them. Of a block of very many rows some stand for all.
     pub(crate) fn kinds_of_pairs(
         &self,
         block: &Block<'_>,
-        mut pair: impl FnMut(&Member, &Member, u64, bool),
+        mut pair: impl FnMut(&Kind<'_>, &Kind<'_>, u64, bool),
     ) {
-        let mut kinds: Vec<Member> = Vec::new();
-        let mut places: HashMap<(u16, Row), usize> = HashMap::new();
+        let (features, dice) = (self.features, DefaultHashBuilder::default());
+        let row = |record: u32| &features.rows[record as usize];
+        let same = |record: u32| (features.source[record as usize], row(record));
+        // The first record of each kind, and how many there are.
+        let mut kinds: Vec<(u32, u64)> = Vec::new();
+        let mut places: HashTable<usize> = HashTable::new();
         for record in block.records() {
-            let at = record as usize;
-            let place = places.entry((self.features.source[at], self.features.rows[at]));
-            let place = *place.or_insert(kinds.len());
+            let is = |place: &usize| same(kinds[*place].0) == same(record);
+            let hash = |record: u32| dice.hash_one(same(record));
+            let of = |place: &usize| hash(kinds[*place].0);
+            let place = *places
+                .entry(hash(record), is, of)
+                .or_insert(kinds.len())
+                .get();
             match kinds.get_mut(place) {
-                Some(kind) => kind.copies += 1,
-                None => kinds.push(self.member(record)),
+                Some(kind) => kind.1 += 1,
+                None => kinds.push((record, 1)),
             }
         }
         let times = thin(&mut kinds);
-        let mut each = |a: &Member, b: &Member, n: u64| {
+        let rows: Vec<&Row> = kinds.iter().map(|(record, _)| row(*record)).collect();
+        let glances = Glance::of_all(features, &rows, &self.in_use);
+        let kinds = kinds.into_iter().zip(rows).zip(glances);
+        let kinds = kinds.map(|(((record, copies), row), glance)| Kind {
+            record,
+            row,
+            glance,
+            copies,
+            sketch: self.sketch(record),
+        });
+        let kinds: Vec<Kind<'_>> = kinds.collect();
+        let mut each = |a: &Kind<'_>, b: &Kind<'_>, n: u64| {
             let (left, right) = (&a.sketch, &b.sketch);
             let shared = left.shared(right);
             if self.meet(block, shared, left, right) {
@@ -343,14 +427,14 @@ impl<'a> Blocking<'a> {
 
 /// Leaves so many kinds that their pairs can be compared: those by the lot of their first record. Gives how many pairs each
 /// pair that is left stands for.
-fn thin(kinds: &mut Vec<Member>) -> u64 {
+fn thin(kinds: &mut Vec<(u32, u64)>) -> u64 {
     const MOST: usize = 2000;
     if kinds.len() <= MOST {
         return 1;
     }
-    let pairs = |kinds: &[Member]| pairs_of(kinds.iter().map(|k| k.copies as usize).sum());
+    let pairs = |kinds: &[(u32, u64)]| pairs_of(kinds.iter().map(|k| k.1 as usize).sum());
     let all = pairs(kinds);
-    kinds.sort_unstable_by_key(|k| u64::from(k.record).wrapping_mul(0xD6E8_FEB8_6659_FD93));
+    kinds.sort_unstable_by_key(|k| u64::from(k.0).wrapping_mul(0xD6E8_FEB8_6659_FD93));
     kinds.truncate(MOST);
     let left = pairs(kinds).max(1);
     (all + left / 2) / left

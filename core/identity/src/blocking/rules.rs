@@ -62,6 +62,34 @@ impl Part {
     pub(super) const fn bit(self) -> u32 {
         1 << self as u32
     }
+
+    /// Columns that it is made of.
+    const fn columns(self) -> &'static [usize] {
+        match self {
+            Email | EmailName | EmailStart => &[col::EMAIL],
+            Loyalty => &[col::LOYALTY],
+            AppUser => &[col::APP_USER],
+            External => &[col::EXTERNAL],
+            Device => &[col::DEVICE],
+            BirthDate | Birth | BirthMonth | Birthday | BirthYear => &[col::BIRTH],
+            Postal => &[col::POSTAL],
+            City => &[col::CITY],
+            Town => &[col::TOWN],
+            House => &[col::BLOCK],
+            Building => &[col::BUILDING],
+            Given | GivenStart => &[col::GIVEN, col::GIVEN_READING],
+            Family | FamilySound => &[col::FAMILY, col::FAMILY_READING],
+            Names | Sounds | Starts => &[
+                col::GIVEN,
+                col::FAMILY,
+                col::GIVEN_READING,
+                col::FAMILY_READING,
+            ],
+            Place => &[col::POSTAL, col::TOWN],
+            Phone => &[col::PHONE, col::PHONE2],
+            Grams => &grams::COLUMNS_READ,
+        }
+    }
 }
 
 /// A rule puts records into one block that share all its parts.
@@ -136,6 +164,16 @@ pub(crate) const RULES: [Rule; 30] = [
 /// By what oversized blocks are refined: a pair of such a block must also share one of these.
 const REFINEMENTS: [Part; 5] = [Given, Family, BirthDate, Place, House];
 
+/// The parts that rules look at which are at work, and by which their hubs are refined, as a set: as far as records have
+/// something in the columns that they are made of.
+pub(super) fn looked_at(at_work: impl Fn(usize) -> bool, in_use: &[bool; col::WIDTH]) -> u32 {
+    let rules = RULES.iter().enumerate().filter(|(r, _)| at_work(*r));
+    let parts = rules.flat_map(|(_, rule)| rule.parts);
+    let has = |part: &&Part| part.columns().iter().any(|c| in_use[*c]);
+    let parts = parts.chain(&REFINEMENTS).filter(has);
+    parts.fold(0, |bits, part| bits | part.bit())
+}
+
 /// The refinements of a rule's hubs: those that its parts do not imply.
 pub(super) fn refinements(rule: usize) -> impl Iterator<Item = Part> + Clone {
     let implied = RULES[rule].parts.iter().fold(0, |bits, part| {
@@ -167,21 +205,81 @@ pub(super) const fn is_manifold(rule: usize) -> bool {
     rule == PHONE_RULE || rule == GRAMS_RULE
 }
 
+/// Numbers of the phones and of the bands among the words of a sketch.
+const PHONES: usize = PARTS;
+const BANDS: usize = PHONES + 2;
+const WORDS: usize = BANDS + grams::BANDS;
+
+/// The part that each word is of, as its bit.
+const BIT_OF_WORD: [u32; WORDS] = {
+    let (mut bits, mut n) = ([Phone.bit(); WORDS], 0);
+    while n < WORDS {
+        if n < PHONES {
+            bits[n] = 1 << n;
+        } else if n >= BANDS {
+            bits[n] = Grams.bit();
+        }
+        n += 1;
+    }
+    bits
+};
+
+/// What of two sketches is held against each other, so that what no rule asks for is passed over.
+#[derive(Clone, Default)]
+pub(super) struct Held {
+    /// The parts that are looked at, as a set.
+    pub(super) parts: u32,
+    /// Words that are looked at.
+    pub(super) columns: Vec<usize>,
+    /// The column of one, that of the other, and the bit of the part that they share where both are the same.
+    pub(super) against: Vec<(usize, usize, u32)>,
+}
+
+impl Held {
+    /// Of what is needed for some parts, as a set.
+    pub(super) fn of(parts: u32) -> Self {
+        let mut held = Self {
+            parts,
+            ..Self::default()
+        };
+        let mut hold = |words: std::ops::Range<usize>, each: bool, bit: u32| {
+            if parts & bit == 0 {
+                return;
+            }
+            let first = held.columns.len();
+            let columns = first..first + words.len();
+            held.columns.extend(words);
+            for mine in columns.clone() {
+                let others = if each {
+                    columns.clone()
+                } else {
+                    mine..mine + 1
+                };
+                held.against
+                    .extend(others.map(|theirs| (mine, theirs, bit)));
+            }
+        };
+        for part in 0..PARTS {
+            hold(part..part + 1, false, 1 << part);
+        }
+        hold(PHONES..BANDS, true, Phone.bit());
+        hold(BANDS..BANDS + grams::BANDS, false, Grams.bit());
+        held
+    }
+}
+
 /// What a record has for each part, as numbers that are the same in every run; 0 for nothing.
 #[derive(Clone, Debug)]
 pub(crate) struct Sketch {
-    parts: [u32; PARTS],
-    /// Both phones.
-    phones: [u32; 2],
-    /// Bands of its grams.
-    bands: [u32; grams::BANDS],
+    /// The parts, both phones, and the bands of its grams.
+    words: [u32; WORDS],
     /// The parts that it has, as a set.
     has: u32,
 }
 
 impl Sketch {
-    /// Of a record, with its grams where they are asked for.
-    pub(super) fn of(f: &Features, r: &Row, with_grams: bool) -> Self {
+    /// Of a record, with its grams where its letters are given.
+    pub(super) fn of(f: &Features, r: &Row, letters: Option<grams::Texts<'_>>) -> Self {
         let value = |c: usize| short(f.hash(r, c));
         let name =
             |text: usize, reading: usize| value(if r[reading] == 0 { text } else { reading });
@@ -199,8 +297,8 @@ impl Sketch {
         let (year, month, day) = (birth / 10_000, birth / 100 % 100, birth % 100);
         // A year alone is no key without a name.
         let full = |n: u32| if month == 0 { 0 } else { dated(n) };
-        let mut parts = [0; PARTS];
-        let mut set = |part: Part, value: u32| parts[part as usize] = value;
+        let mut words = [0; WORDS];
+        let mut set = |part: Part, value: u32| words[part as usize] = value;
         for (part, column) in [
             (Email, col::EMAIL),
             (Loyalty, col::LOYALTY),
@@ -240,29 +338,28 @@ impl Sketch {
                 col::POSTAL
             }),
         );
-        let phones = [value(col::PHONE), value(col::PHONE2)];
-        let bands = match with_grams {
-            true => grams::bands(f, r),
-            false => [0; grams::BANDS],
-        };
-        let has = (0..)
-            .zip(&parts)
-            .fold(0, |bits, (n, value)| bits | u32::from(*value != 0) << n);
-        let has = has | if phones == [0, 0] { 0 } else { Phone.bit() };
-        let has = has | if bands[0] == 0 { 0 } else { Grams.bit() };
-        Self {
-            parts,
-            phones,
-            bands,
-            has,
+        words[PHONES..BANDS].copy_from_slice(&[value(col::PHONE), value(col::PHONE2)]);
+        if let Some(letters) = letters {
+            words[BANDS..].copy_from_slice(&grams::bands(&letters));
         }
+        Self::of_words(words.into_iter().enumerate())
+    }
+
+    /// Of some words by number; it has nothing else.
+    pub(super) fn of_words(numbered: impl Iterator<Item = (usize, u32)>) -> Self {
+        let (mut words, mut has) = ([0; WORDS], 0);
+        for (n, word) in numbered {
+            words[n] = word;
+            has |= if word == 0 { 0 } else { BIT_OF_WORD[n] };
+        }
+        Self { words, has }
     }
 
     /// What it has for a rule by which it may have several keys.
     fn several(&self, rule: usize) -> &[u32] {
         match rule {
-            PHONE_RULE => &self.phones,
-            GRAMS_RULE => &self.bands,
+            PHONE_RULE => &self.words[PHONES..BANDS],
+            GRAMS_RULE => &self.words[BANDS..],
             _ => &[],
         }
     }
@@ -270,7 +367,7 @@ impl Sketch {
     /// Key of the block that a rule puts the record into by which it has one at most; 0 when it lacks a part.
     pub(super) fn key(&self, rule: usize) -> u32 {
         let parts = RULES[rule].parts.iter();
-        key(rule as u64, parts.map(|p| self.parts[*p as usize]))
+        key(rule as u64, parts.map(|p| self.words[*p as usize]))
     }
 
     /// Keys of the blocks that a rule puts the record into.
@@ -288,23 +385,29 @@ impl Sketch {
         shared.map(move |value| key(rule as u64, [*value]))
     }
 
+    /// What it has for a part, a phone or a band, by number; 0 for nothing.
+    pub(super) fn word(&self, n: usize) -> u32 {
+        self.words[n]
+    }
+
     /// What it has for a refinement of hubs; 0 for nothing.
     pub(super) fn refinement(&self, part: Part) -> u32 {
-        self.parts[part as usize]
+        self.words[part as usize]
     }
 
     /// The parts that two records share, as a set.
     pub(super) fn shared(&self, other: &Self) -> u32 {
         const BITS: [u32; PARTS] = bits();
         let mut shared = 0;
-        for ((mine, theirs), bit) in self.parts.iter().zip(&other.parts).zip(BITS) {
+        let (mine, theirs) = (&self.words[..PARTS], &other.words[..PARTS]);
+        for ((mine, theirs), bit) in mine.iter().zip(theirs).zip(BITS) {
             shared |= if mine == theirs { bit } else { 0 };
         }
-        let [first, second] = self.phones;
-        let [a, b] = other.phones;
+        let phones = |of: &Self| [of.words[PHONES], of.words[PHONES + 1]];
+        let ([first, second], [a, b]) = (phones(self), phones(other));
         let phone =
             first != 0 && (first == a || first == b) || second != 0 && (second == a || second == b);
-        let bands = self.bands.iter().zip(&other.bands);
+        let bands = self.words[BANDS..].iter().zip(&other.words[BANDS..]);
         let grams = bands.fold(false, |any, (mine, theirs)| any | (mine == theirs));
         let several = if phone { Phone.bit() } else { 0 } | if grams { Grams.bit() } else { 0 };
         (shared | several) & self.has

@@ -4,7 +4,8 @@ use super::similarity::{
     contains, may_contain, may_reach, may_slip, one_slip, reaches, similarity,
 };
 use super::{
-    BUILDING, COMPARISON, COMPARISONS, FAMILY, GIVEN, Glance, Likely, OTHER_AREA, STREET, elsewhere,
+    AREA, BIRTH, BUILDING, COMPARISON, EMAIL, FAMILY, GENDER, GIVEN, Glance, Likely, MIDDLE,
+    OTHER_AREA, PHONE, STREET, SUFFIX, elsewhere,
 };
 use crate::features::{Dict, Features, Row, Script, Shape, col, dict_of};
 use crate::fold::is_age;
@@ -15,13 +16,16 @@ const SOMEWHAT: f64 = 0.8;
 const VERY: f64 = 0.92;
 const ALIKE: f64 = 0.88;
 
-/// What codes say about each comparison, and shapes where they are at hand.
+/// What codes say about a comparison, and shapes where they are at hand. Of street and building, before it is asked
+/// whether the whole area differs: see [`in_area`]. Inlined where the comparison is known.
+#[inline(always)]
 pub(super) fn likely(
     f: &Features,
     a: &Row,
     b: &Row,
     glances: Option<[&Glance; 2]>,
-) -> [Likely; COMPARISONS] {
+    comparison: usize,
+) -> Likely {
     use Likely::{From, Level};
     let both = |c: usize| a[c] != 0 && b[c] != 0;
     let equal = |c: usize| both(c) && a[c] == b[c];
@@ -34,7 +38,7 @@ pub(super) fn likely(
     let apart =
         |c: usize, at_least: f64| shapes(c).is_some_and(|[x, y]| !may_reach(x, y, at_least));
     let slipped = |c: usize| shapes(c).is_none_or(|[x, y]| may_slip(x, y));
-    let name = |comparison: usize, c: usize| match (equal(c), shapes(c)) {
+    let name = |c: usize| match (equal(c), shapes(c)) {
         (true, _) => Level(1),
         (_, Some(shapes)) => name_at_a_glance(a, b, shapes, comparison),
         _ => From(2),
@@ -46,68 +50,69 @@ pub(super) fn likely(
             None => derived[a[col::EMAIL] as usize] == derived[b[col::EMAIL] as usize],
         }
     };
-    let area = match area_by_codes(a, b) {
-        Some(level) => Level(level),
-        None if both(col::CITY) && !apart(col::CITY, ALIKE) => From(3),
-        None if both(col::POSTAL) && slipped(col::POSTAL) => From(3),
-        None => Level(area_by_prefecture(a, b)),
-    };
-    // What differs as the area does says no more than that; it may be known later.
-    let in_area = |comparison: usize, known: Likely| match (known, area) {
-        (Level(level), area) if usize::from(level) == COMPARISON[comparison].levels.len() => {
-            match (elsewhere(comparison), area) {
-                (Some(elsewhere), Level(OTHER_AREA..)) => Level(elsewhere),
-                (Some(_), From(_)) => From(level),
-                _ => known,
-            }
-        }
-        _ => known,
-    };
-    [
-        name(GIVEN, col::GIVEN),
-        name(FAMILY, col::FAMILY),
-        Level(birth(a[col::BIRTH], b[col::BIRTH])),
-        match whole(col::GENDER) {
+    match comparison {
+        GIVEN => name(col::GIVEN),
+        FAMILY => name(col::FAMILY),
+        BIRTH => Level(birth(a[col::BIRTH], b[col::BIRTH])),
+        GENDER => match whole(col::GENDER) {
             From(_) => Level(2),
             known => known,
         },
-        match whole(col::EMAIL) {
+        EMAIL => match whole(col::EMAIL) {
             From(_) if same_email_name() => Level(2),
             From(_) if apart(col::EMAIL, VERY) && !slipped(col::EMAIL) => Level(5),
             From(_) => From(3),
             known => known,
         },
-        match (both(col::PHONE), shares_phone(a, b)) {
+        PHONE => match (both(col::PHONE), shares_phone(a, b)) {
             (false, _) => Level(0),
             (_, true) => Level(1),
             _ => From(2),
         },
-        area,
-        in_area(
-            STREET,
-            match street_by_codes(a, b) {
-                From(2) if apart(col::TOWN, ALIKE) => Level(4),
-                From(4) if apart(col::TOWN, ALIKE) => Level(5),
-                known => known,
-            },
-        ),
-        in_area(
-            BUILDING,
-            match whole(col::BUILDING) {
-                From(_) if apart(col::BUILDING, ALIKE) => Level(3),
-                known => known,
-            },
-        ),
-        match whole(col::MIDDLE) {
+        AREA => match area_by_codes(a, b) {
+            Some(level) => Level(level),
+            None if both(col::CITY) && !apart(col::CITY, ALIKE) => From(3),
+            None if both(col::POSTAL) && slipped(col::POSTAL) => From(3),
+            None => Level(area_by_prefecture(a, b)),
+        },
+        STREET => match street_by_codes(a, b) {
+            From(2) if apart(col::TOWN, ALIKE) => Level(4),
+            From(4) if apart(col::TOWN, ALIKE) => Level(5),
+            known => known,
+        },
+        BUILDING => match whole(col::BUILDING) {
+            From(_) if apart(col::BUILDING, ALIKE) => Level(3),
+            known => known,
+        },
+        MIDDLE => match whole(col::MIDDLE) {
             // It is counted where the given name is.
             From(_) if goes_by_middle(a, b) => Level(0),
             known => known,
         },
-        match whole(col::SUFFIX) {
+        SUFFIX => match whole(col::SUFFIX) {
             From(_) => Level(2),
             known => known,
         },
-    ]
+        _ => Level(0),
+    }
+}
+
+/// What is said about a part of an address: what differs as the area does says no more than that; the area may be
+/// known later.
+#[inline(always)]
+pub(super) fn in_area(comparison: usize, known: Likely, area: impl FnOnce() -> Likely) -> Likely {
+    use Likely::{From, Level};
+    let (Level(level), Some(elsewhere)) = (known, elsewhere(comparison)) else {
+        return known;
+    };
+    if usize::from(level) != COMPARISON[comparison].levels.len() {
+        return known;
+    }
+    match area() {
+        Level(OTHER_AREA..) => Level(elsewhere),
+        From(_) => From(level),
+        Level(_) => known,
+    }
 }
 
 /// The two columns of a part of a name, text and reading, and those of the other part.
@@ -159,7 +164,7 @@ fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usiz
     }
     if rx != 0 && rx == ry {
         // Two names in kanji that are only read alike are a slip of the keyboard at best.
-        let homophones = known && of_a.script == Script::Kanji && of_b.script == Script::Kanji;
+        let homophones = known && of_a.script() == Script::Kanji && of_b.script() == Script::Kanji;
         return Level(if homophones { 6 } else { 2 });
     }
     if comparison == GIVEN && nicknames::meet(of_a.nicknames, of_b.nicknames) {
@@ -173,7 +178,7 @@ fn name_at_a_glance(a: &Row, b: &Row, [of_a, of_b]: [Shape; 2], comparison: usiz
     {
         return From(3);
     }
-    match known && of_a.script == of_b.script {
+    match known && of_a.script() == of_b.script() {
         // Letters of two scripts cannot be compared; their readings can.
         false if rx == 0 || ry == 0 => Level(0),
         true if !may_reach(of_a, of_b, SOMEWHAT) && !may_contain(of_a, of_b) => Level(7),
@@ -216,7 +221,7 @@ pub(super) fn name(f: &Features, a: &Row, b: &Row, comparison: usize) -> u8 {
     if crosses(a, b, own_reading, other_reading) == (true, true) {
         return 3;
     }
-    if x == 0 || y == 0 || shapes[0].script != shapes[1].script {
+    if x == 0 || y == 0 || shapes[0].script() != shapes[1].script() {
         let (rx, ry) = (a[own_reading], b[own_reading]);
         if rx == 0 || ry == 0 {
             return 0;

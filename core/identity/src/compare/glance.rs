@@ -15,6 +15,7 @@ const COLUMNS: [usize; 7] = [
 ];
 
 /// Shapes of a record's values.
+#[derive(Clone)]
 pub(crate) struct Glance {
     shapes: [Shape; COLUMNS.len()],
     /// Hash of what comes before the @.
@@ -27,6 +28,25 @@ impl Glance {
             shapes: COLUMNS.map(|c| f.dicts[dict_of(c)].shape[row[c] as usize]),
             email_name: f.dicts[col::EMAIL].derived[row[col::EMAIL] as usize],
         }
+    }
+
+    /// Of several records, as far as they have something in some columns. Column by column: values are random places in
+    /// memory, and the processor waits for many at a time.
+    pub(crate) fn of_all(f: &Features, rows: &[&Row], in_use: &[bool; col::WIDTH]) -> Vec<Self> {
+        let mut glances = vec![Self::of(f, &Row::default()); rows.len()];
+        for (place, c) in COLUMNS.into_iter().enumerate().filter(|(_, c)| in_use[*c]) {
+            let shapes = &f.dicts[dict_of(c)].shape;
+            for (glance, row) in glances.iter_mut().zip(rows) {
+                glance.shapes[place] = shapes[row[c] as usize];
+            }
+        }
+        if in_use[col::EMAIL] {
+            let names = &f.dicts[col::EMAIL].derived;
+            for (glance, row) in glances.iter_mut().zip(rows) {
+                glance.email_name = names[row[col::EMAIL] as usize];
+            }
+        }
+        glances
     }
 
     /// Shape of the value in one of its columns.
@@ -46,7 +66,7 @@ const PLACES: [usize; col::WIDTH] = {
 };
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -56,7 +76,7 @@ mod tests {
     use crate::features::mix;
 
     /// Values of each column that are equal, alike, pieces of each other, crossed, in other scripts, and strangers.
-    const VALUES: [(&str, &[&str]); 12] = [
+    const VALUES: [(&str, &[&str]); 13] = [
         (
             "given_name",
             &[
@@ -109,12 +129,17 @@ mod tests {
             &["tower", "towers", "heights", "jingumae", "", ""],
         ),
         (
+            "phone",
+            &["0312345678", "0312345679", "09011112222", "", ""],
+        ),
+        (
             "birth_date",
             &["1980-01-02", "1980-02-01", "1999-12-31", ""],
         ),
     ];
 
-    fn features(records: u64) -> Features {
+    /// Records of such values.
+    pub(crate) fn features(records: u64) -> Features {
         let column = |at: usize| -> ArrayRef {
             let values = VALUES[at].1;
             let drawn = |n: u64| values[(mix(n << 8 | at as u64) % values.len() as u64) as usize];
@@ -146,7 +171,7 @@ mod tests {
         for (a, of_a) in features.rows.iter().zip(&glances) {
             for (b, of_b) in features.rows.iter().zip(&glances) {
                 let levels = Comparing::new(&features, a, b).levels();
-                let glanced = Comparing::at_a_glance(&features, [a, b], Some([of_a, of_b]));
+                let mut glanced = Comparing::at_a_glance(&features, [a, b], Some([of_a, of_b]));
                 for (c, level) in levels.iter().enumerate() {
                     let without = Comparing::new(&features, a, b).likely(c);
                     match glanced.likely(c) {

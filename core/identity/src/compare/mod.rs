@@ -7,6 +7,8 @@ mod similarity;
 
 use crate::features::{Features, Row, col};
 pub(crate) use glance::Glance;
+#[cfg(test)]
+pub(crate) use glance::tests::features as made_features;
 
 /// How many comparisons there are.
 pub const COMPARISONS: usize = 11;
@@ -203,7 +205,9 @@ pub(crate) struct Comparing<'a> {
     features: &'a Features,
     a: &'a Row,
     b: &'a Row,
-    known: [Likely; COMPARISONS],
+    glances: Option<[&'a Glance; 2]>,
+    /// What has been found out about each comparison.
+    known: [Option<Likely>; COMPARISONS],
 }
 
 impl<'a> Comparing<'a> {
@@ -215,23 +219,38 @@ impl<'a> Comparing<'a> {
     pub(crate) fn at_a_glance(
         features: &'a Features,
         [a, b]: [&'a Row; 2],
-        glances: Option<[&Glance; 2]>,
+        glances: Option<[&'a Glance; 2]>,
     ) -> Self {
         Self {
             features,
             a,
             b,
-            known: fields::likely(features, a, b, glances),
+            glances,
+            known: [None; COMPARISONS],
         }
     }
 
-    pub(crate) fn likely(&self, comparison: usize) -> Likely {
-        self.known[comparison]
+    /// What is known of a comparison before letters are looked at.
+    pub(crate) fn likely(&mut self, comparison: usize) -> Likely {
+        match self.known[comparison] {
+            Some(known) => known,
+            None => self.look(comparison),
+        }
+    }
+
+    /// The same of one that was not asked for yet. It is asked of every pair: inlined where the comparison is known.
+    #[inline(always)]
+    pub(crate) fn look(&mut self, comparison: usize) -> Likely {
+        let look = |c: usize| fields::likely(self.features, self.a, self.b, self.glances, c);
+        let area = || self.known[AREA].unwrap_or_else(|| look(AREA));
+        let known = fields::in_area(comparison, look(comparison), area);
+        self.known[comparison] = Some(known);
+        known
     }
 
     /// The level of a comparison.
     pub(crate) fn level(&mut self, comparison: usize) -> u8 {
-        if let Likely::Level(level) = self.known[comparison] {
+        if let Likely::Level(level) = self.likely(comparison) {
             return level;
         }
         let (f, a, b) = (self.features, self.a, self.b);
@@ -258,7 +277,7 @@ impl<'a> Comparing<'a> {
             // Of birth dates, genders and generations, codes say everything.
             _ => 0,
         };
-        self.known[comparison] = Likely::Level(level);
+        self.known[comparison] = Some(Likely::Level(level));
         level
     }
 
@@ -274,6 +293,29 @@ impl<'a> Comparing<'a> {
     /// The levels of all comparisons.
     pub(crate) fn levels(mut self) -> Levels {
         std::array::from_fn(|c| self.level(c))
+    }
+}
+
+/// Columns without which a comparison says nothing: where both records lack all of them.
+pub(crate) const fn columns(comparison: usize) -> &'static [usize] {
+    match comparison {
+        // Names change places.
+        GIVEN | FAMILY => &[
+            col::GIVEN,
+            col::FAMILY,
+            col::GIVEN_READING,
+            col::FAMILY_READING,
+        ],
+        BIRTH => &[col::BIRTH],
+        GENDER => &[col::GENDER],
+        EMAIL => &[col::EMAIL],
+        PHONE => &[col::PHONE, col::PHONE2],
+        AREA => &[col::POSTAL, col::CITY, col::PREFECTURE],
+        STREET => &[col::TOWN, col::BLOCK],
+        BUILDING => &[col::BUILDING],
+        MIDDLE => &[col::MIDDLE],
+        SUFFIX => &[col::SUFFIX],
+        _ => &[],
     }
 }
 

@@ -14,32 +14,36 @@ pub(super) fn similarity(dict: &Dict, a: u32, b: u32, at_least: f64) -> Option<f
 }
 
 /// Whether two texts of these shapes may be so similar.
+#[inline]
 pub(super) fn may_reach(a: Shape, b: Shape, at_least: f64) -> bool {
     // With c letters in common and p at the start, jaro is at most (c/la + c/lb + 1) / 3, and what is asked for is
-    // jaro + p/10 (1 - jaro): both sides times 3 la lb, as this is asked of every pair and divisions take their time.
-    let (la, lb) = (f32::from(a.len), f32::from(b.len));
-    let [only_a, only_b] = only(a, b).map(|letters| letters as f32);
-    let common = (la - only_a).min(lb - only_b).max(0.0);
-    let alike = ((a.start ^ b.start).trailing_zeros() / 8).min(4) as f32 / 10.0;
-    let at_least = at_least as f32;
-    let slack = 0.001 * la * lb;
-    common * (la + lb) * (1.0 - alike) + slack
-        >= la * lb * (3.0 * (at_least - alike) - (1.0 - alike))
+    // jaro + p/10 (1 - jaro): both sides times 3 la lb, in thousandths, as this is asked of every pair and divisions
+    // take their time. One thousandth is for rounding.
+    let (la, lb) = (i32::from(a.len), i32::from(b.len));
+    let both = (a.mask & b.mask).count_ones() as i32;
+    let only = |x: Shape| i32::from(x.letters()) - both;
+    let common = (la - only(a)).min(lb - only(b)).max(0);
+    let alike = ((a.start ^ b.start).trailing_zeros() / 8).min(4) as i32;
+    let at_least = (at_least * 1000.0) as i32;
+    common * (la + lb) * (1000 - 100 * alike) + la * lb
+        >= la * lb * (3 * at_least - 1000 - 200 * alike)
 }
 
 /// Whether one of two texts of these shapes may be a piece of the other.
+#[inline]
 pub(super) fn may_contain(a: Shape, b: Shape) -> bool {
     only(a, b).contains(&0)
 }
 
 /// Whether two texts of these shapes may be one edit apart.
 pub(super) fn may_slip(a: Shape, b: Shape) -> bool {
-    a.len.abs_diff(b.len) <= 1 && only(a, b).iter().all(|letters| *letters <= 1)
+    let one_at_most = |letters: u64| letters & letters.wrapping_sub(1) == 0;
+    a.len.abs_diff(b.len) <= 1 && only(a, b).into_iter().all(one_at_most)
 }
 
-/// The letters that one of two texts has and the other has not: as many at least.
-fn only(a: Shape, b: Shape) -> [u32; 2] {
-    [a.mask & !b.mask, b.mask & !a.mask].map(u64::count_ones)
+/// The letters that one of two texts has and the other has not, as sets.
+fn only(a: Shape, b: Shape) -> [u64; 2] {
+    [a.mask & !b.mask, b.mask & !a.mask]
 }
 
 pub(super) fn reaches(dict: &Dict, a: u32, b: u32, at_least: f64) -> bool {

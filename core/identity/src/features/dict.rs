@@ -31,10 +31,28 @@ pub(crate) struct Shape {
     pub(crate) start: u32,
     /// Length in characters, at most 255.
     pub(crate) len: u8,
-    /// Writing: letters of different ones cannot be compared.
-    pub(crate) script: Script,
+    /// How many bits the set has, at most 63, above the two bits of the script.
+    writing: u8,
     /// Names that it is a form of, as a given name: [`nicknames::lines`].
     pub(crate) nicknames: [u8; 2],
+}
+
+const _: () = assert!(size_of::<Shape>() == 16);
+
+impl Shape {
+    /// How many bits the set of characters has, at most 63.
+    pub(crate) fn letters(self) -> u8 {
+        self.writing >> 2
+    }
+
+    /// What it is written in: letters of different scripts cannot be compared.
+    pub(crate) fn script(self) -> Script {
+        match self.writing & 3 {
+            0 => Script::Kanji,
+            1 => Script::Kana,
+            _ => Script::Letters,
+        }
+    }
 }
 
 /// A hash of half the length, never 0 but for 0.
@@ -111,7 +129,7 @@ impl Facts {
                     .zip([0, 8, 16, 24])
                     .fold(0, |start, (c, at)| start | (u32::from(c) & 0xff) << at),
                 len: value.chars().count().min(255) as u8,
-                script: script(value),
+                writing: (mask.count_ones().min(63) as u8) << 2 | script(value) as u8,
                 nicknames: match column {
                     col::GIVEN => nicknames::lines(value),
                     _ => [0; 2],

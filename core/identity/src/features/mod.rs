@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use rayon::prelude::*;
 
 use crate::error::IdentityError;
 use crate::fold;
@@ -226,6 +227,21 @@ impl Features {
             (col::BUSINESS, n) => Some((n == 2).to_string()),
             (_, n) => Some(self.dicts[dict_of(column)].values[n as usize].to_string()),
         }
+    }
+
+    /// The columns that some record has a value in.
+    pub(crate) fn columns_in_use(&self) -> [bool; col::WIDTH] {
+        let any = self.rows.par_iter().fold(Row::default, |mut any, row| {
+            any.iter_mut().zip(row).for_each(|(any, code)| *any |= code);
+            any
+        });
+        let any = any.reduce(Row::default, |mut any, other| {
+            any.iter_mut()
+                .zip(other)
+                .for_each(|(any, code)| *any |= code);
+            any
+        });
+        any.map(|code| code != 0)
     }
 
     /// How many records.

@@ -18,7 +18,7 @@ use crate::blocking::{Blocking, Postings};
 use crate::compare::COMPARISON;
 use crate::edge::{Edge, rule_name};
 use crate::error::IdentityError;
-use crate::features::{Features, Row};
+use crate::features::{Features, Row, col};
 use crate::identifiers::Holders;
 use crate::ids::{CustomerId, IdEvent};
 use crate::lexicon::Reader;
@@ -252,6 +252,8 @@ impl Index {
         let Matcher { features, hubs, .. } = &self.matcher;
         let blocking = Blocking::new(features, hubs);
         let keep = self.policy.review_probability as f32;
+        // What comes may have what no record had.
+        let course = self.matcher.course(&[true; col::WIDTH], keep);
         let mut edges = Vec::new();
         for other in self.postings.candidates(&blocking, record) {
             if Some(other) == before || !self.people.stands(other) {
@@ -268,7 +270,8 @@ impl Index {
                 (record, other)
             };
             let (a, b) = (self.matcher.row(left), self.matcher.row(right));
-            let Some(levels) = self.matcher.levels_reaching([a, b], None, keep) else {
+            let reaching = self.matcher.levels_reaching(&course, [a, b], None);
+            let Some(levels) = reaching else {
                 continue;
             };
             let weight = self.matcher.parts(a, b, &levels).weight();

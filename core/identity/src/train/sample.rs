@@ -2,13 +2,14 @@
 //! random ones.
 
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
 use super::{DIFFERENT, GENERATION};
 use crate::blocking::{Blocking, Hubs, RULES, Room, Sketches, pairs_of};
-use crate::compare::{BIRTH, COMPARISONS, Comparing, Levels};
+use crate::compare::{BIRTH, COMPARISONS, Comparing, Glance, Levels};
 use crate::features::{Features, Row, col, mix};
 use crate::model::RuleStats;
 use crate::policy::Policy;
@@ -73,7 +74,7 @@ pub(super) fn draw(
                         return;
                     }
                     let glances = [&a.glance, &b.glance];
-                    let rows = [&a.row, &b.row];
+                    let rows = [a.row, b.row];
                     let comparing = Comparing::at_a_glance(features, rows, Some(glances));
                     *counts.entry((pattern(rows, comparing), first)).or_default() += times;
                 });
@@ -122,6 +123,8 @@ fn survey(
         let blocks = blocking.blocks(&pass, |_| true, |_, _, _| true);
         for r in pass.rules {
             let (stats, drawn) = (&mut stats[r], &mut drawn[r]);
+            // Blocks behind it are not kept, as any piece of the blocks has found out.
+            let bar = AtomicU64::new(drawn.bar());
             let looked_at = blocks.of(r).fold(Looked::default, |mut looked, block| {
                 let Looked { stats, drawn } = &mut looked;
                 stats.blocks += 1;
@@ -135,13 +138,14 @@ fn survey(
                 }
                 stats.pairs += pairs;
                 let lot = mix(seed ^ u64::from(block.key));
-                if drawn.wants(lot) {
+                if lot <= bar.load(Relaxed) {
                     drawn.keep(DrawnBlock {
                         lot,
                         key: block.key,
                         pairs,
-                        records: block.records().collect(),
+                        records: Vec::new(),
                     });
+                    bar.fetch_min(drawn.bar(), Relaxed);
                 }
                 looked
             });
@@ -152,6 +156,7 @@ fn survey(
                 stats.hubs.extend(part.stats.hubs);
                 drawn.take(part.drawn);
             }
+            drawn.fill(|key| blocks.records_of(r, key));
         }
     }
     let mut hubs = Hubs::default();
@@ -184,6 +189,7 @@ struct DrawnBlock {
     lot: u64,
     key: u32,
     pairs: u64,
+    /// Its records, once it is known that it is drawn of those looked at together with it.
     records: Vec<u32>,
 }
 
@@ -195,10 +201,11 @@ struct Drawn {
 }
 
 impl Drawn {
-    /// Whether a block would be kept: enough may be there whose lots come before its own.
-    fn wants(&self, lot: u64) -> bool {
+    /// The last lot that may be kept.
+    fn bar(&self) -> u64 {
         let last = self.blocks.peek().map(|last| last.lot);
-        self.pairs < SAMPLE_PER_RULE || last.is_none_or(|last| last >= lot)
+        last.filter(|_| self.pairs >= SAMPLE_PER_RULE)
+            .unwrap_or(u64::MAX)
     }
 
     fn keep(&mut self, block: DrawnBlock) {
@@ -214,6 +221,18 @@ impl Drawn {
 
     fn take(&mut self, others: Self) {
         others.blocks.into_iter().for_each(|block| self.keep(block));
+    }
+
+    /// Notes the records of the blocks that are kept, by key.
+    fn fill(&mut self, records_of: impl Fn(u32) -> Vec<u32>) {
+        let blocks = std::mem::take(&mut self.blocks).into_iter();
+        let filled = blocks.map(|mut block| {
+            if block.records.is_empty() {
+                block.records = records_of(block.key);
+            }
+            block
+        });
+        self.blocks = filled.collect();
     }
 }
 
@@ -247,20 +266,21 @@ fn random(
         );
         (a as u32, (b + u64::from(b >= a)) as u32)
     };
-    let chunks: Vec<HashMap<Levels, u64>> = (0..all.min(RANDOM_PAIRS).div_ceil(10_000))
+    const CHUNK: u64 = 1000;
+    let in_use = features.columns_in_use();
+    let chunks: Vec<HashMap<Levels, u64>> = (0..all.min(RANDOM_PAIRS).div_ceil(CHUNK))
         .into_par_iter()
         .map(|chunk| {
             let mut counts = HashMap::new();
-            for k in chunk * 10_000..((chunk + 1) * 10_000).min(all.min(RANDOM_PAIRS)) {
-                let (a, b) = pair(k);
-                let row = |r: u32| &features.rows[r as usize];
-                if !may_be_one(a, b) {
-                    continue;
-                }
-                let comparing = Comparing::new(features, row(a), row(b));
-                *counts
-                    .entry(pattern([row(a), row(b)], comparing))
-                    .or_default() += 1;
+            let pairs = chunk * CHUNK..((chunk + 1) * CHUNK).min(all.min(RANDOM_PAIRS));
+            let pairs = pairs.map(pair).filter(|(a, b)| may_be_one(*a, *b));
+            let row = |r: u32| &features.rows[r as usize];
+            let rows: Vec<&Row> = pairs.flat_map(|(a, b)| [row(a), row(b)]).collect();
+            let glances = Glance::of_all(features, &rows, &in_use);
+            for (rows, glances) in rows.chunks_exact(2).zip(glances.chunks_exact(2)) {
+                let (rows, glances) = ([rows[0], rows[1]], [&glances[0], &glances[1]]);
+                let comparing = Comparing::at_a_glance(features, rows, Some(glances));
+                *counts.entry(pattern(rows, comparing)).or_default() += 1;
             }
             counts
         })
