@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use clap::ValueEnum;
 use musubi_identity::{
-    Edge, FeaturesBuilder, Matcher, Policy, Registry,
+    Edge, FeaturesBuilder, Matcher, Policy, Registry, Room,
     evaluate::{self, Quality},
-    link, train,
+    link, train_within,
 };
 use serde::{Deserialize, Serialize};
 
@@ -409,8 +409,10 @@ fn measure(args: &Args) -> Result<Figures> {
         across_sources: *set == Set::Febrl4,
         ..Policy::default()
     };
-    let features = clock.time("build", || builder.finish());
-    let model = clock.time("train", || train(&features, &policy, 1));
+    let mut features = clock.time("build", || builder.finish());
+    let model = clock.time("train", || {
+        train_within(Room::default(), &mut features, &policy, 1)
+    });
     let matcher = clock.time("match", || Matcher::new(features, &model));
     let (mut edges, mut pairs): (Vec<Edge>, u64) = (Vec::new(), 0);
     for shard in 0..args.shards {
