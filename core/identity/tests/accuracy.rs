@@ -174,6 +174,41 @@ fn addresses_made_of_a_common_name_teach_nothing() -> Result<()> {
     Ok(())
 }
 
+/// A few households share a phone and the family name, and some people gave another given name once: the share of households
+/// among all pairs does not go to nothing, as nothing would come back from there.
+#[test]
+fn a_few_households_are_not_lost_among_people_of_two_given_names() -> Result<()> {
+    const SOUNDS: [&str; 10] = [
+        "bra", "den", "kil", "lor", "mup", "rax", "sif", "tog", "vun", "zey",
+    ];
+    let sound = |n: u32| SOUNDS[(n % 10) as usize];
+    let name = |n: u32| format!("{}{}", sound(n), sound(n / 10));
+    let record = |id: u32, given: u32, person: u32| {
+        let family = name(person.wrapping_mul(7919) / 13);
+        let phone = 10_000_019 + person * 7919;
+        let given = name(given);
+        let fields = format!("given_name={given}; family_name={family}; phone=+8190{phone:08}");
+        made(id, &fields)
+    };
+    let people = (0..1200u32).flat_map(|person| {
+        let given = person.wrapping_mul(104_729) / 17;
+        let other = if person % 12 == 0 { given + 55 } else { given };
+        [
+            record(2 * person, given, person),
+            record(2 * person + 1, other, person),
+        ]
+    });
+    let members = (0..1200u32)
+        .step_by(12)
+        .map(|person| record(10_000 + person, person / 3 + 33, person));
+    let records: Vec<Made> = people.chain(members).collect();
+    let features = Features::build(&[batch(&records)?])?;
+    let model = train(&features, &Policy::default(), 1);
+    let (household, person) = (model.lambda_household, model.lambda_person);
+    assert!(household > 0.001 * person, "{household} of {person}");
+    Ok(())
+}
+
 /// Names that changed places are two different ones in neither place, though one of them has a slip as well.
 #[test]
 fn names_that_changed_places_are_known_in_spite_of_a_slip() -> Result<()> {

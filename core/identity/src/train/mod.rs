@@ -16,7 +16,7 @@ mod sample;
 
 use crate::blocking::{GRAMS_KEYS, GRAMS_RULE, Room};
 use crate::compare::{
-    BIRTH, COMPARISON, COMPARISONS, EMAIL, FAMILY, GIVEN, LEVELS, Levels, SWAPPED, elsewhere,
+    BIRTH, COMPARISON, COMPARISONS, EMAIL, FAMILY, GIVEN, LEVELS, Levels, PHONE, SWAPPED, elsewhere,
 };
 use crate::features::{Features, col};
 use crate::fold::is_age;
@@ -322,6 +322,7 @@ impl Fit {
 
     /// Shares of the classes among all pairs, then u without the related pairs among the random ones.
     fn settle(&mut self) {
+        let told = self.households();
         for _ in 0..30 {
             let share = [
                 self.lambda[0],
@@ -336,7 +337,7 @@ impl Fit {
             }
             self.lambda = [
                 (person / self.all_pairs).min(0.5),
-                (household / self.all_pairs).min(0.3),
+                (household.max(told) / self.all_pairs).min(0.3),
             ];
         }
         let share = [
@@ -360,8 +361,22 @@ impl Fit {
                 self.u[c][l] = (n + BELIEF_U * believed[c][l]) / (total + BELIEF_U);
             }
         }
+        // Of two people of one name some made the same address of it, at two providers.
         let local_part = &mut self.u[EMAIL][LOCAL_PART];
         *local_part = local_part.max(SAME_NAME);
+    }
+
+    /// Pairs of one household that share a phone, by the shares of the rule that pairs them. From the shares among all pairs
+    /// they would not come back, once they are few next to people whose given names differ.
+    fn households(&self) -> f64 {
+        let strata = self.sample.strata.iter();
+        let telling = strata.filter(|stratum| stratum.blocked == [PHONE]);
+        let pairs = telling.flat_map(|stratum| {
+            let patterns = self.sample.candidates[stratum.rule].iter();
+            patterns
+                .map(|(levels, n)| n * self.posterior(levels, stratum.blocked, stratum.share)[1])
+        });
+        pairs.sum()
     }
 
     /// Makes one level again of birth dates that differ: the only one that pairs are scored by.
@@ -373,16 +388,13 @@ impl Fit {
         }
     }
 
-    /// Bounds what agreement tells that follows from another: names that changed places tell no more than names that did
-    /// not, and of two people of one name some made the same address of it, at two providers.
+    /// Bounds what names tell that changed places: no more than names that did not.
     fn temper(&mut self) {
         for c in [GIVEN, FAMILY] {
             let (m, u) = (&self.m[c], &mut self.u[c]);
             let swapped = usize::from(SWAPPED);
             u[swapped] = u[swapped].max(m[swapped] * u[1] / m[1]);
         }
-        let local_part = &mut self.u[EMAIL][LOCAL_PART];
-        *local_part = local_part.max(SAME_NAME);
     }
 
     /// Leaves out the rules that cost many pairs for the matches that no rule before them finds. Pairs too unlikely to

@@ -23,6 +23,7 @@ pub(super) type Patterns = BTreeMap<Levels, f64>;
 
 /// The pairs of one rule.
 pub(super) struct Stratum {
+    pub(super) rule: usize,
     pub(super) patterns: Patterns,
     pub(super) blocked: &'static [usize],
     pub(super) share: [f64; 3],
@@ -101,6 +102,7 @@ pub(super) fn draw(
             }
         }
         sample.strata.push(Stratum {
+            rule: r,
             patterns,
             blocked: rule.blocked,
             share: SHARES,
