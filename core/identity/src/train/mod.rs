@@ -57,6 +57,9 @@ const HARDLY_ANY: f64 = 0.1;
 const DIFFERENT: usize = COMPARISON[BIRTH].levels.len();
 const GENERATION: usize = DIFFERENT + 1;
 
+/// Pairs of one household among all pairs below which they are lost.
+const LOST: f64 = 10.0;
+
 /// The level of e-mail addresses that agree before the @, and how often those of two people do at least: most are made
 /// of a name that they have in common.
 const LOCAL_PART: usize = 2;
@@ -322,7 +325,6 @@ impl Fit {
 
     /// Shares of the classes among all pairs, then u without the related pairs among the random ones.
     fn settle(&mut self) {
-        let told = self.households();
         for _ in 0..30 {
             let share = [
                 self.lambda[0],
@@ -337,8 +339,11 @@ impl Fit {
             }
             self.lambda = [
                 (person / self.all_pairs).min(0.5),
-                (household.max(told) / self.all_pairs).min(0.3),
+                (household / self.all_pairs).min(0.3),
             ];
+        }
+        if self.lambda[1] * self.all_pairs < LOST {
+            self.lambda[1] = (self.households() / self.all_pairs).min(0.3);
         }
         let share = [
             self.lambda[0],
@@ -367,7 +372,7 @@ impl Fit {
     }
 
     /// Pairs of one household that share a phone, by the shares of the rule that pairs them. From the shares among all pairs
-    /// they would not come back, once they are few next to people whose given names differ.
+    /// they do not come back, once hardly any are left next to people whose given names differ.
     fn households(&self) -> f64 {
         let strata = self.sample.strata.iter();
         let telling = strata.filter(|stratum| stratum.blocked == [PHONE]);
