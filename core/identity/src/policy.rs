@@ -46,7 +46,7 @@ impl Default for Policy {
             ]
             .map(Identifier::new)
             .to_vec(),
-            match_probability: 0.8,
+            match_probability: 0.7,
             review_probability: 0.5,
             compare: Vec::new(),
             max_block_size: 500,

@@ -50,8 +50,8 @@ pub(super) struct Args {
     /// The column that says who lives together: counts links that join two of one household.
     #[arg(long, value_name = "COLUMN", requires = "truth")]
     household: Option<String>,
-    /// Match probability from which two records are one person [default: 0.8]: a wrong
-    /// merge counts as four missed ones; at 0.95, nineteen.
+    /// Match probability from which two records are one person [default: 0.7]: a wrong
+    /// merge counts as more than two missed ones; at 0.95, as nineteen.
     #[arg(long, value_name = "PROBABILITY")]
     threshold: Option<f64>,
     /// A model.json from before, in place of training.

@@ -265,7 +265,7 @@ fn check(settings: &Settings) -> Result<()> {
     if let Some(threshold) = settings.threshold {
         ensure!(
             threshold > 0.0 && threshold < 1.0,
-            "--threshold {threshold} is no probability between 0 and 1: 0.8 joins what is 80 % sure to be one person"
+            "--threshold {threshold} is no probability between 0 and 1: 0.7 joins what is 70 % sure to be one person"
         );
     }
     let mut seen = std::collections::HashSet::new();
