@@ -30,8 +30,12 @@ const EASTERN: &str = "kim lee choi jung kang cho yoon jang lim han seo shin kwo
 
 /// Whether a word in plain small letters is a frequent family name somewhere, and a given name.
 pub(super) fn known(word: &str) -> [bool; 2] {
-    let is = |list: &str| list.split_ascii_whitespace().any(|name| name == word);
-    [is(FAMILY) || is(EASTERN), is(GIVEN)]
+    [is(word, FAMILY) || is(word, EASTERN), is(word, GIVEN)]
+}
+
+/// Whether a word stands in a list.
+fn is(word: &str, list: &str) -> bool {
+    list.split(' ').any(|name| name == word)
 }
 
 /// A column of names.
@@ -46,15 +50,15 @@ pub(super) enum Names {
 /// What a column of texts holds, if it holds names.
 pub(super) fn look<'a>(values: impl Iterator<Item = &'a str>) -> Option<Names> {
     let (mut all, mut given, mut family, mut whole) = (0u32, 0u32, 0u32, 0u32);
-    let is = |word: &str, list: &str| list.split(' ').any(|name| name == word);
     for value in values {
         let plain = any_ascii::any_ascii(&text::fold(value)).to_lowercase();
         all += 1;
         let mut words = plain.split([' ', ',']).filter(|w| !w.is_empty());
         match (words.next(), words.next_back()) {
             (Some(one), None) => {
-                given += u32::from(is(one, GIVEN));
-                family += u32::from(is(one, FAMILY) || is(one, EASTERN));
+                let [is_family, is_given] = known(one);
+                given += u32::from(is_given);
+                family += u32::from(is_family);
             }
             (Some(first), Some(last)) => {
                 let letters = last.chars().all(char::is_alphabetic);

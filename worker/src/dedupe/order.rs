@@ -192,15 +192,20 @@ impl Order {
                 })?;
             }
         }
-        let (odds, shares) = counts.fit(tables.len());
+        Ok(Self::of(counts, tables.len()))
+    }
+
+    /// What counts of so many files tell.
+    fn of(counts: Counts, tables: usize) -> Self {
+        let (odds, shares) = counts.fit(tables);
         let words = counts.numbers.into_iter();
-        Ok(Self {
+        Self {
             words: words.map(|(word, number)| (word, odds[number])).collect(),
             tables: shares
                 .into_iter()
                 .map(|share| (share >= FEW).then(|| (share / (1.0 - share)).ln()))
                 .collect(),
-        })
+        }
     }
 
     /// Names of a file with a comma behind the family name, where it is the first word.
@@ -238,13 +243,8 @@ mod tests {
         for (name, times) in names {
             (0..*times).for_each(|_| counts.name(0, name));
         }
-        let (odds, shares) = counts.fit(1);
-        let words = counts.numbers.into_iter();
-        let order = Order {
-            words: words.map(|(word, number)| (word, odds[number])).collect(),
-            tables: Vec::new(),
-        };
-        let share = (shares[0] / (1.0 - shares[0])).ln();
+        let order = Order::of(counts, 1);
+        let share = order.tables[0].expect("some names are turned");
         let told = of.iter().map(|name| order.turned(share, name));
         (told.zip(of))
             .map(|(told, name)| told.unwrap_or_else(|| (*name).to_owned()))
